@@ -1,0 +1,168 @@
+"""PostgreSQL as the rooms use it: bounded waits, short transactions, plain errors."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import psycopg
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from crm_ops.base import errors, sql
+
+_log = logging.getLogger(__name__)
+
+Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+# Where each of these comes from the cause is not in the data, and a later try may succeed.
+_BUSY = (
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.DeadlockDetected,
+    psycopg.errors.SerializationFailure,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long we may wait (milliseconds) and how much memory a sort or hash may take."""
+
+    lock_timeout_ms: int = 2_000
+    statement_timeout_ms: int = 600_000
+    work_mem_mb: int = 256
+
+
+def engine(url: str, *, limits: Limits | None = None) -> sa.Engine:
+    """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits."""
+    try:
+        address = sa.make_url(url)
+    except exc.ArgumentError as error:
+        raise errors.SettingsError(
+            "the database URL cannot be read; write postgresql://user:password@host:port/database"
+        ) from error
+    if address.get_backend_name() not in ("postgresql", "postgres"):
+        raise errors.SettingsError(
+            f"the database URL is for {address.get_backend_name()!r}; PostgreSQL is needed"
+        )
+    made = sa.create_engine(
+        address.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "application_name": "crm-ops"},
+    )
+    return bounded(made, limits or Limits())
+
+
+def bounded(made: sa.Engine, limits: Limits) -> sa.Engine:
+    """`made`, with every new connection of it in UTC and its waits bounded by `limits`."""
+    if made.dialect.driver != "psycopg":
+        raise errors.SettingsError(
+            f"the connection uses the driver {made.dialect.driver!r}; psycopg 3 is needed"
+        )
+
+    @sa.event.listens_for(made, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT set_config('TimeZone', 'UTC', false),"
+                " set_config('lock_timeout', %s, false),"
+                " set_config('statement_timeout', %s, false),"
+                " set_config('idle_in_transaction_session_timeout', '60s', false),"
+                " set_config('search_path', 'pg_catalog', false)",
+                (str(limits.lock_timeout_ms), str(limits.statement_timeout_ms)),
+            )
+        connection.commit()
+
+    return made
+
+
+def address(made: sa.Engine) -> str:
+    """Where an engine leads, without its password: for messages."""
+    url = made.url
+    return f"{url.username or ''}@{url.host or 'local socket'}:{url.port or 5432}/{url.database}"
+
+
+@contextmanager
+def transaction(
+    made: sa.Engine, *, isolation: Isolation = "READ COMMITTED"
+) -> Iterator[sa.Connection]:
+    """One transaction; what PostgreSQL refuses arrives as one of our errors, its cause kept."""
+    with translated(made), made.connect() as connection:
+        connection.execution_options(isolation_level=isolation)
+        with connection.begin():
+            yield connection
+
+
+@contextmanager
+def autocommit(made: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection whose statements each commit by themselves (VACUUM, FINALIZE)."""
+    with translated(made), made.connect() as connection:
+        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@contextmanager
+def translated(made: sa.Engine) -> Iterator[None]:
+    """Turn what the driver raises into our errors."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise _ours(error, made) from error
+
+
+def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
+    cause = error.orig
+    text = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    if isinstance(cause, _BUSY):
+        return errors.DatabaseBusy(f"{text}; it is tried again at the next run")
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return errors.PermissionMissing(
+            f"the database role {made.url.username!r} may not: {text}; grant it as in"
+            " docs/permissions.md"
+        )
+    if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName) and (
+        "crm_ops." in text
+    ):
+        return errors.SettingsError(f"{text}; create our tables with `crm-ops migrate`")
+    if error.connection_invalidated or (
+        isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None
+    ):
+        return errors.DatabaseUnavailable(
+            f"PostgreSQL at {address(made)} (CRM_OPS_DATABASE_URL, in Airflow the connection"
+            f" crm_postgres) cannot be reached: {text}"
+        )
+    return errors.DataError(text)
+
+
+def lock(connection: sa.Connection, name: str) -> None:
+    """Wait (bounded by lock_timeout) for the transaction's advisory lock called `name`."""
+    sql.run(
+        connection,
+        "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))",
+        name=f"crm_ops:{name}",
+    )
+
+
+def try_lock(connection: sa.Connection, name: str) -> bool:
+    """Take the transaction's advisory lock called `name` if nobody holds it."""
+    taken = sql.run(
+        connection,
+        "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))",
+        name=f"crm_ops:{name}",
+    ).scalar_one()
+    return bool(taken)
+
+
+__all__ = [
+    "Limits",
+    "address",
+    "autocommit",
+    "bounded",
+    "engine",
+    "lock",
+    "transaction",
+    "translated",
+    "try_lock",
+]

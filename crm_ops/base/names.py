@@ -1,0 +1,50 @@
+"""The names of what is ours: tables of the schema `crm_ops`, Redis keys, advisory locks."""
+
+from __future__ import annotations
+
+from crm_ops.base.sql import Relation
+
+SCHEMA = "crm_ops"
+
+RUN = Relation(SCHEMA, "run")
+BATCH = Relation(SCHEMA, "batch")
+FACET_COUNT = Relation(SCHEMA, "facet_count")
+AGGREGATE = Relation(SCHEMA, "aggregate")
+REFRESH = Relation(SCHEMA, "refresh")
+AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
+
+_PREFIX = "crmops"
+
+
+def _safe(part: str) -> str:
+    """A key part that cannot be taken for two: the separator and the escape are escaped."""
+    return part.replace("%", "%25").replace(":", "%3A")
+
+
+def facets_key(entity: str, tenant: str) -> str:
+    """The Redis key of one tenant's facet counts of one entity."""
+    return f"{_PREFIX}:facets:{_safe(entity)}:{_safe(tenant)}"
+
+
+def aggregates_key(aggregate: str, tenant: str) -> str:
+    """The Redis key of one tenant's figures of one aggregate."""
+    return f"{_PREFIX}:aggregates:{_safe(aggregate)}:{_safe(tenant)}"
+
+
+def sharing_key(entity: str, tenant: str) -> str:
+    """The Redis key of one tenant's sharing rules for one entity."""
+    return f"{_PREFIX}:sharing:{_safe(entity)}:{_safe(tenant)}"
+
+
+__all__ = [
+    "AGGREGATE",
+    "AUDIT_PARTITION",
+    "BATCH",
+    "FACET_COUNT",
+    "REFRESH",
+    "RUN",
+    "SCHEMA",
+    "aggregates_key",
+    "facets_key",
+    "sharing_key",
+]

@@ -1,0 +1,94 @@
+"""The one place where SQL is quoted and run: names and literals are quoted here, values bound.
+
+SQL texts are in psycopg's style: a value is `%(name)s`, a literal percent sign `%%`. What this
+module quotes is already doubled, so quoted parts may be joined into any text given to `run`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult
+
+from crm_ops.base import errors
+
+_PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
+
+
+@dataclass(frozen=True, order=True)
+class Relation:
+    """A schema-qualified table name, unquoted."""
+
+    schema: str
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Relation:
+        """Read `schema.table`; a part that holds a dot or a quote is written in double quotes."""
+        parts, at = [], 0
+        while at <= len(text):
+            match = _PART.match(text, at)
+            if match is None:
+                break
+            parts.append(match[1].replace('""', '"') if match[1] is not None else match[2])
+            at = match.end() + 1
+            if match.end() == len(text) or text[match.end()] != ".":
+                break
+        if len(parts) != 2 or at != len(text) + 1 or any(not usable(part) for part in parts):
+            raise errors.ParameterError(
+                f"{text!r} is not a table name; write schema.table, in double quotes where a part"
+                ' holds a dot or a quote: crm."odd.name"'
+            )
+        return cls(parts[0], parts[1])
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+    @property
+    def quoted(self) -> str:
+        """The name as SQL."""
+        return f"{identifier(self.schema)}.{identifier(self.name)}"
+
+
+def usable(name: str) -> bool:
+    """Whether PostgreSQL can hold `name` as an identifier: 1 to 63 bytes, no NUL."""
+    return 0 < len(name.encode()) < 64 and "\0" not in name
+
+
+def identifier(name: str) -> str:
+    """`name` as a quoted SQL identifier; refuses what PostgreSQL would cut or cannot hold."""
+    if not usable(name):
+        raise errors.ParameterError(f"{name!r} cannot be an SQL name: it must have 1 to 63 bytes")
+    return '"' + name.replace('"', '""').replace("%", "%%") + '"'
+
+
+def literal(value: str | int | bool | None) -> str:
+    """`value` as an SQL literal, for texts that cannot bind (DDL, trigger bodies)."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if "\0" in value:
+        raise errors.ParameterError(f"{value!r} cannot be an SQL text: it holds a NUL character")
+    escaped = value.replace("'", "''").replace("%", "%%")
+    return " E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in value else f"'{escaped}'"
+
+
+def readable(text: str) -> str:
+    """An SQL text as a person or psql reads it: percent signs single again."""
+    return text.replace("%%", "%")
+
+
+def run(
+    connection: Connection, text: str, values: Mapping[str, Any] | None = None, /, **more: Any
+) -> CursorResult[Any]:
+    """Run one statement with bound values."""
+    return connection.exec_driver_sql(text, {**(values or {}), **more})
+
+
+__all__ = ["Relation", "identifier", "literal", "readable", "run", "usable"]

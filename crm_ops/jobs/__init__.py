@@ -1,0 +1,5 @@
+"""The four jobs, their one registry, their ledger."""
+
+from __future__ import annotations
+
+__all__: list[str] = []
