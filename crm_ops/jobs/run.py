@@ -1,0 +1,147 @@
+"""Runs a job: plan its batches, do each, report. The command line does it at once, Airflow by task.
+
+A tenant that fails does not stop the others, a batch that fails does not stop the others; the report
+then fails, naming them. Everything is in the ledger before it is told.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, cast
+
+from crm_ops.base import errors
+from crm_ops.base.results import Done, JobResult, State
+from crm_ops.jobs import ledger, registry
+from crm_ops.jobs.work import Batch, Request, Tools, Work
+from crm_ops.schema import migrate
+
+_log = logging.getLogger(__name__)
+
+
+class Job(Protocol):
+    """What a job's module offers."""
+
+    def plan(self, request: Request, tools: Tools) -> Sequence[Work]:
+        """Cut the request into batches; raise where the request or the database is wrong."""
+
+    def do(self, arguments: Any, tools: Tools, *, dry_run: bool) -> Done:
+        """Do one batch; safe to repeat."""
+
+    def conclude(self, done: Done, request: Request, tools: Tools) -> str | None:
+        """Say what is wrong with the whole although every batch succeeded, or None."""
+
+
+def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> list[Batch]:
+    """Open a run in the ledger and store its batches; a plan that fails closes it as failed."""
+    work = _module(job)
+    with tools.engine.connect() as connection:
+        migrate.require(connection)
+    run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
+    try:
+        pieces = work.plan(request, tools)
+        return ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
+    except errors.CrmOpsError as error:
+        ledger.finish(
+            tools.engine, run_id, Done(), state="failed", error=str(error), now=tools.clock()
+        )
+        raise
+
+
+def do(batch: Batch, tools: Tools) -> Done:
+    """Do one batch and store what it did; a tenant that failed raises `TenantsFailed` at the end."""
+    ledger.begin_batch(tools.engine, batch, now=tools.clock())
+    try:
+        done = _module(batch.job).do(batch.arguments, tools, dry_run=batch.dry_run)
+    except errors.CrmOpsError as error:
+        ledger.finish_batch(tools.engine, batch, Done(), error=str(error), now=tools.clock())
+        raise
+    ledger.finish_batch(tools.engine, batch, done, error=None, now=tools.clock())
+    _log.info(
+        "%s: %s rows seen, %s figures written",
+        batch.label,
+        done.rows_seen,
+        done.figures_written,
+        extra={"action": "batch_done", "job": batch.job, "run_id": batch.run_id},
+    )
+    if done.failures:
+        raise errors.TenantsFailed(done.failures)
+    return done
+
+
+def report(run_id: int, tools: Tools) -> JobResult:
+    """Close a run with the sums of its batches; the result's state says how it went."""
+    job, request = ledger.asked(tools.engine, run_id)
+    outcomes = ledger.outcomes(tools.engine, run_id)
+    done = _total(outcomes)
+    broken = [
+        f"{each.label}: {each.error or 'did not finish'}" for each in outcomes if not _ended(each)
+    ]
+    error: str | None = None
+    state: State = "success"
+    if broken:
+        state, error = "failed", "; ".join(broken)
+    elif done.failures:
+        state, error = "partial", str(errors.TenantsFailed(done.failures))
+    else:
+        error = _module(job).conclude(done, request, tools)
+        state = "failed" if error else "success"
+    result = ledger.finish(tools.engine, run_id, done, state=state, error=error, now=tools.clock())
+    _log.log(
+        logging.INFO if state == "success" else logging.ERROR,
+        "%s: %s",
+        job,
+        error or state,
+        extra={"action": "job_reported", "job": job, "run_id": run_id, "state": state},
+    )
+    return result
+
+
+def run(
+    job: str,
+    request: Request,
+    tools: Tools,
+    *,
+    started_by: str,
+    progress: Callable[[int, int, str], None] | None = None,
+) -> JobResult:
+    """Plan, do and report in one process; `progress` hears how many of how many batches are done."""
+    batches = plan(job, request, tools, started_by=started_by)
+    for number, batch in enumerate(batches):
+        if progress is not None:
+            progress(number, len(batches), batch.label)
+        try:
+            do(batch, tools)
+        except errors.CrmOpsError as error:
+            # It is in the ledger; the report below fails with it after the others were done.
+            _log.warning("%s: %s", batch.label, error, extra={"action": "batch_failed"})
+    return report(batches[0].run_id, tools)
+
+
+def _module(job: str) -> Job:
+    return cast("Job", importlib.import_module(registry.named(job).module))
+
+
+def _ended(outcome: ledger.Outcome) -> bool:
+    return outcome.state in ("success", "partial")
+
+
+def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
+    """The sums of a run's batches; figures of the same name in their details are added up."""
+    failures: dict[str, str] = {}
+    details: Counter[str] = Counter()
+    for each in outcomes:
+        failures.update(each.failures)
+        details.update({k: v for k, v in each.details.items() if isinstance(v, int | float)})
+    return Done(
+        rows_seen=sum(each.rows_seen for each in outcomes),
+        figures_written=sum(each.figures_written for each in outcomes),
+        tenants=max((each.tenants for each in outcomes), default=0),
+        failures=failures,
+        details=dict(details),
+    )
+
+
+__all__ = ["do", "plan", "report", "run"]

@@ -1,0 +1,56 @@
+"""The words of a job: what is asked, with which tools, and the batches it is cut into."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_ops.base.store import Client
+from crm_ops.catalog.catalog import Catalog
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to do; an empty `entities` or `tenants` means all of them."""
+
+    entities: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a job works with, opened and closed by its caller."""
+
+    catalog: Catalog
+    engine: sa.Engine
+    redis: Client
+    clock: Callable[[], datetime]
+    signing_key: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Work:
+    """One batch as a job plans it: a label for people, and JSON-ready arguments for its `do`."""
+
+    label: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch in the ledger: JSON-ready, so that Airflow can hand it to a mapped task."""
+
+    job: str
+    run_id: int
+    number: int
+    label: str
+    arguments: Mapping[str, Any]
+    dry_run: bool
+
+
+__all__ = ["Batch", "Request", "Tools", "Work"]
