@@ -1,7 +1,7 @@
 """Runs a job: plan its batches, do each, report. The command line does it at once, Airflow by task.
 
-A tenant that fails does not stop the others, a batch that fails does not stop the others; the report
-then fails, naming them. Everything is in the ledger before it is told.
+Neither a tenant nor a batch that fails stops the others; the report then fails, naming them.
+Everything is in the ledger before it is told.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol, cast
 from crm_ops.base import errors
 from crm_ops.base.results import Done, JobResult, State
 from crm_ops.jobs import ledger, registry
-from crm_ops.jobs.work import Batch, Request, Tools, Work
+from crm_ops.jobs.work import Batch, Plan, Request, Tools, Work
 from crm_ops.schema import migrate
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Job(Protocol):
         """Say what is wrong with the whole although every batch succeeded, or None."""
 
 
-def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> list[Batch]:
+def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
     """Open a run in the ledger and store its batches; a plan that fails closes it as failed."""
     work = _module(job)
     with tools.engine.connect() as connection:
@@ -42,16 +42,17 @@ def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> list[B
     run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
     try:
         pieces = work.plan(request, tools)
-        return ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
+        batches = ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
     except errors.CrmOpsError as error:
         ledger.finish(
             tools.engine, run_id, Done(), state="failed", error=str(error), now=tools.clock()
         )
         raise
+    return Plan(run_id, tuple(batches))
 
 
 def do(batch: Batch, tools: Tools) -> Done:
-    """Do one batch and store what it did; a tenant that failed raises `TenantsFailed` at the end."""
+    """Do one batch and store what it did; raise `TenantsFailed` at the end if a tenant failed."""
     ledger.begin_batch(tools.engine, batch, now=tools.clock())
     try:
         done = _module(batch.job).do(batch.arguments, tools, dry_run=batch.dry_run)
@@ -77,7 +78,9 @@ def report(run_id: int, tools: Tools) -> JobResult:
     outcomes = ledger.outcomes(tools.engine, run_id)
     done = _total(outcomes)
     broken = [
-        f"{each.label}: {each.error or 'did not finish'}" for each in outcomes if not _ended(each)
+        f"{each.label}: {each.error or 'did not finish'}"
+        for each in outcomes
+        if each.state not in ("success", "partial")
     ]
     error: str | None = None
     state: State = "success"
@@ -107,25 +110,21 @@ def run(
     started_by: str,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> JobResult:
-    """Plan, do and report in one process; `progress` hears how many of how many batches are done."""
-    batches = plan(job, request, tools, started_by=started_by)
-    for number, batch in enumerate(batches):
+    """Plan, do and report in one process; `progress` hears (done, all, label of the next batch)."""
+    planned = plan(job, request, tools, started_by=started_by)
+    for number, batch in enumerate(planned.batches):
         if progress is not None:
-            progress(number, len(batches), batch.label)
+            progress(number, len(planned.batches), batch.label)
         try:
             do(batch, tools)
         except errors.CrmOpsError as error:
             # It is in the ledger; the report below fails with it after the others were done.
             _log.warning("%s: %s", batch.label, error, extra={"action": "batch_failed"})
-    return report(batches[0].run_id, tools)
+    return report(planned.run_id, tools)
 
 
 def _module(job: str) -> Job:
     return cast("Job", importlib.import_module(registry.named(job).module))
-
-
-def _ended(outcome: ledger.Outcome) -> bool:
-    return outcome.state in ("success", "partial")
 
 
 def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
@@ -134,7 +133,7 @@ def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
     details: Counter[str] = Counter()
     for each in outcomes:
         failures.update(each.failures)
-        details.update({k: v for k, v in each.details.items() if isinstance(v, int | float)})
+        details.update({k: v for k, v in each.details.items() if type(v) is int})
     return Done(
         rows_seen=sum(each.rows_seen for each in outcomes),
         figures_written=sum(each.figures_written for each in outcomes),

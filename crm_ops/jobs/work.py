@@ -53,4 +53,12 @@ class Batch:
     dry_run: bool
 
 
-__all__ = ["Batch", "Request", "Tools", "Work"]
+@dataclass(frozen=True)
+class Plan:
+    """A run that was opened in the ledger, and its batches."""
+
+    run_id: int
+    batches: tuple[Batch, ...]
+
+
+__all__ = ["Batch", "Plan", "Request", "Tools", "Work"]
