@@ -87,13 +87,18 @@ def address(made: sa.Engine) -> str:
 
 @contextmanager
 def transaction(
-    made: sa.Engine, *, isolation: Isolation = "READ COMMITTED"
+    made: sa.Engine, *, isolation: Isolation = "READ COMMITTED", keep: bool = True
 ) -> Iterator[sa.Connection]:
-    """One transaction; what PostgreSQL refuses arrives as one of our errors, its cause kept."""
+    """One transaction, rolled back at its end unless `keep` (a dry run).
+
+    What PostgreSQL refuses arrives as one of our errors, its cause kept.
+    """
     with translated(made), made.connect() as connection:
         connection.execution_options(isolation_level=isolation)
-        with connection.begin():
+        with connection.begin() as begun:
             yield connection
+            if not keep:
+                begun.rollback()
 
 
 @contextmanager
@@ -133,7 +138,12 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
             f"PostgreSQL at {address(made)} (CRM_OPS_DATABASE_URL, in Airflow the connection"
             f" crm_postgres) cannot be reached: {text}"
         )
-    return errors.DataError(text)
+    if isinstance(cause, psycopg.DataError):
+        return errors.DataError(text)
+    return errors.DatabaseRefused(
+        f"PostgreSQL refused a statement: {text}; see whether the tables are still as the catalog"
+        " says with `crm-ops catalog validate`"
+    )
 
 
 def lock(connection: sa.Connection, name: str) -> None:

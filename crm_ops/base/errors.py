@@ -42,6 +42,10 @@ class DatabaseBusy(CrmOpsError):
     """A lock or a statement took longer than its bound; the next try may succeed."""
 
 
+class DatabaseRefused(CrmOpsError):
+    """PostgreSQL refused a statement: the tables are not as the catalog says."""
+
+
 class PermissionMissing(CrmOpsError):
     """Our database role may not do what the job needs."""
 
@@ -87,6 +91,7 @@ __all__ = [
     "CrmOpsError",
     "DataError",
     "DatabaseBusy",
+    "DatabaseRefused",
     "DatabaseUnavailable",
     "Drift",
     "LocalError",

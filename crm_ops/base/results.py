@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -25,6 +26,19 @@ class Done:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
+def total(parts: Iterable[Done], *, tenants: int) -> Done:
+    """The sums of `parts`, which concern `tenants` tenants; whole numbers in details are added."""
+    rows_seen = figures_written = 0
+    failures: dict[str, str] = {}
+    details: Counter[str] = Counter()
+    for part in parts:
+        rows_seen += part.rows_seen
+        figures_written += part.figures_written
+        failures.update(part.failures)
+        details.update({key: value for key, value in part.details.items() if type(value) is int})
+    return Done(rows_seen, figures_written, tenants, failures, dict(details))
+
+
 @dataclass(frozen=True)
 class JobResult:
     """What one run of a job did; `error` is None where `state` is "success"."""
@@ -39,4 +53,4 @@ class JobResult:
     details: Mapping[str, Any] = field(default_factory=dict)
 
 
-__all__ = ["Done", "JobResult", "State"]
+__all__ = ["Done", "JobResult", "State", "total"]

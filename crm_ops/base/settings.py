@@ -17,6 +17,7 @@ from crm_ops.base import errors
 DATABASE_URL = "CRM_OPS_DATABASE_URL"
 REDIS_URL = "CRM_OPS_REDIS_URL"
 CATALOG = "CRM_OPS_CATALOG"
+SIGNING_KEY = "CRM_OPS_SIGNING_KEY"
 AIRFLOW_POSTGRES = "AIRFLOW_CONN_CRM_POSTGRES"
 AIRFLOW_REDIS = "AIRFLOW_CONN_CRM_REDIS"
 DEFAULT_CATALOG = Path("include/crm_ops.yaml")
@@ -24,11 +25,12 @@ DEFAULT_CATALOG = Path("include/crm_ops.yaml")
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """The two URLs (they hold secrets: never shown) and the catalog's path."""
+    """The two URLs and the signing key (secrets: never shown), and the catalog's path."""
 
     database_url: str | None
     redis_url: str | None
     catalog: Path
+    signing_key: bytes | None
 
     def require_database(self) -> str:
         """The database URL, or an error that says how to give it."""
@@ -64,6 +66,7 @@ def read(
         or environment.get(REDIS_URL)
         or _connection(environment, AIRFLOW_REDIS, "redis"),
         catalog=catalog_path(environment, catalog),
+        signing_key=environment[SIGNING_KEY].encode() if environment.get(SIGNING_KEY) else None,
     )
 
 
@@ -118,6 +121,7 @@ __all__ = [
     "CATALOG",
     "DATABASE_URL",
     "REDIS_URL",
+    "SIGNING_KEY",
     "Settings",
     "catalog_path",
     "read",

@@ -79,6 +79,14 @@ def literal(value: str | int | bool | None) -> str:
     return " E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in value else f"'{escaped}'"
 
 
+def choose(subject: str, arms: Mapping[str, str], otherwise: str) -> str:
+    """A CASE over `subject`: each key of `arms` is a quoted value, each value what it leads to."""
+    if not arms:
+        return otherwise
+    cases = " ".join(f"WHEN {value} THEN {result}" for value, result in arms.items())
+    return f"CASE {subject} {cases} ELSE {otherwise} END"
+
+
 def readable(text: str) -> str:
     """An SQL text as a person or psql reads it: percent signs single again."""
     return text.replace("%%", "%")
@@ -91,4 +99,4 @@ def run(
     return connection.exec_driver_sql(text, {**(values or {}), **more})
 
 
-__all__ = ["Relation", "identifier", "literal", "readable", "run", "usable"]
+__all__ = ["Relation", "choose", "identifier", "literal", "readable", "run", "usable"]

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from crm_ops.base import errors
+from crm_ops.base import errors, results
 from crm_ops.base.results import Done, JobResult, State
 from crm_ops.jobs import ledger, registry
 from crm_ops.jobs.work import Batch, Plan, Request, Tools, Work
@@ -128,19 +128,15 @@ def _module(job: str) -> Job:
 
 
 def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
-    """The sums of a run's batches; figures of the same name in their details are added up."""
-    failures: dict[str, str] = {}
-    details: Counter[str] = Counter()
-    for each in outcomes:
-        failures.update(each.failures)
-        details.update({k: v for k, v in each.details.items() if type(v) is int})
-    return Done(
-        rows_seen=sum(each.rows_seen for each in outcomes),
-        figures_written=sum(each.figures_written for each in outcomes),
-        tenants=max((each.tenants for each in outcomes), default=0),
-        failures=failures,
-        details=dict(details),
+    """The sums of a run's batches; batches of several entities concern the same tenants."""
+    parts = (
+        Done(each.rows_seen, each.figures_written, each.tenants, each.failures, each.details)
+        for each in outcomes
     )
+    by_entity: Counter[str] = Counter()
+    for each in outcomes:
+        by_entity[each.label.partition(":")[0]] += each.tenants
+    return results.total(parts, tenants=max(by_entity.values(), default=0))
 
 
 __all__ = ["do", "plan", "report", "run"]

@@ -59,3 +59,15 @@ SELECT DISTINCT ON (job) id, job, state, started_by, started_at, finished_at, te
         WHERE done.job = run.job AND done.state = 'success') AS last_success_at
 FROM crm_ops.run
 ORDER BY job, id DESC;
+
+-- name: counted_before
+-- How many rows each tenant had when it was last counted.
+SELECT tenant, counted FROM crm_ops.refresh
+WHERE kind = %(kind)s AND entity = %(entity)s;
+
+-- name: freshness
+-- The oldest moment any tenant's figures of an entity are exact as of.
+SELECT kind, entity, count(*) AS tenants, sum(counted)::bigint AS counted, min(as_of) AS as_of
+FROM crm_ops.refresh
+GROUP BY kind, entity
+ORDER BY kind, entity;

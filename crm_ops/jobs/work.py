@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from crm_ops.base.store import Client
 from crm_ops.catalog.catalog import Catalog
+from crm_ops.catalog.load import Loaded
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,16 @@ class Request:
 class Tools:
     """What a job works with, opened and closed by its caller."""
 
-    catalog: Catalog
+    loaded: Loaded
     engine: sa.Engine
     redis: Client
     clock: Callable[[], datetime]
     signing_key: bytes | None = field(default=None, repr=False)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the catalog file declares."""
+        return self.loaded.catalog
 
 
 @dataclass(frozen=True)

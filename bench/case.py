@@ -1,0 +1,65 @@
+"""A case: several ways to the same end, run in turn, so that a machine's drift hits all alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+# The way every other is compared with.
+OURS = "ours"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is compared (`title`), how it is done (`about`), and the ways by name."""
+
+    title: str
+    about: str
+    ways: Mapping[str, Callable[[], object]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One way's seconds, one for each round, and the ratio to ours, round by round."""
+
+    way: str
+    seconds: tuple[float, ...]
+    ratios: tuple[float, ...]
+
+    @property
+    def median_ms(self) -> float:
+        """The median, in milliseconds."""
+        return statistics.median(self.seconds) * 1000
+
+    @property
+    def spread_ms(self) -> str:
+        """The fastest and the slowest round, in milliseconds."""
+        return f"{min(self.seconds) * 1000:,.0f} - {max(self.seconds) * 1000:,.0f}"
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long as ours it takes: the median of the rounds' ratios."""
+        return statistics.median(self.ratios)
+
+
+def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Timing]:
+    """Run every way once unmeasured, then `rounds` times in turn."""
+    seconds: dict[str, list[float]] = {way: [] for way in case.ways}
+    for turn in range(rounds + 1):
+        for way, run in case.ways.items():
+            progress(f"{case.title}: {way}, round {turn} of {rounds}")
+            started = time.perf_counter()
+            run()
+            if turn:
+                seconds[way].append(time.perf_counter() - started)
+    ours = seconds[OURS]
+    return [
+        Timing(
+            way,
+            tuple(found),
+            tuple(each / own for each, own in zip(found, ours, strict=True)),
+        )
+        for way, found in seconds.items()
+    ]

@@ -1,0 +1,38 @@
+"""The command `crm-ops`: its list of commands, and how an error ends it."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from crm_ops.base import errors
+from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up
+
+app = typer.Typer(
+    name="crm-ops",
+    help="Keeps a CRM's facet counts, report aggregates, audit log and caches exact and fast.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("run")(run.command)
+app.command("status")(status.command)
+app.command("migrate")(migrate.command)
+app.command("up")(up.command)
+app.add_typer(catalog.app, name="catalog")
+app.add_typer(settings.app, name="settings")
+
+
+def main() -> None:
+    """Run the command line; an error of ours is one message on stderr and an exit code."""
+    try:
+        app()
+    except errors.CrmOpsError as error:
+        output.note(f"crm-ops: {error}")
+        sys.exit(exits.of_error(error))
+    except KeyboardInterrupt:
+        sys.exit(exits.INTERRUPTED)
+
+
+__all__ = ["app", "main"]

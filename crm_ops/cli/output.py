@@ -1,0 +1,79 @@
+"""What a command prints: data on stdout, everything else on stderr, progress only on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+
+class Report(Protocol):
+    """Hears how far something is."""
+
+    def __call__(self, what: str, done: int, of: int, /) -> None:
+        """Take note: what it is about, how much is done, of how much."""
+
+
+def json(value: object) -> None:
+    """Print a value as JSON on stdout."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int) -> None:
+    """Print a table on stdout; the last `numbers` columns are aligned to the right."""
+    shown = Table(box=None, pad_edge=False, header_style="bold")
+    for at, heading in enumerate(headings):
+        right = at >= len(headings) - numbers
+        shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
+    for row in rows:
+        shown.add_row(*(text(cell) for cell in row))
+    Console().print(shown)
+
+
+def text(cell: object) -> str:
+    """A cell as a person reads it."""
+    match cell:
+        case None:
+            return "-"
+        case bool():
+            return "yes" if cell else "no"
+        case int():
+            return f"{cell:,}"
+        case datetime():
+            return cell.strftime("%Y-%m-%d %H:%M:%S")
+        case _:
+            return str(cell)
+
+
+def note(message: str) -> None:
+    """Tell a person something on stderr."""
+    typer.echo(message, err=True)
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """A progress line on stderr for each thing reported; nothing where stderr is no terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _what, _done, _of: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        known: dict[str, TaskID] = {}
+
+        def report(what: str, done: int, of: int, /) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=of)
+            bars.update(known[what], completed=done, total=of)
+
+        yield report
+
+
+__all__ = ["Report", "json", "note", "progress", "table", "text"]

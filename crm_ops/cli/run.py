@@ -1,0 +1,101 @@
+"""`crm-ops run`: runs any or all of the four jobs here and now, without Airflow."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from typing import Annotated
+
+import msgspec
+import typer
+
+from crm_ops.base import errors, settings
+from crm_ops.base.results import JobResult
+from crm_ops.cli import exits, options, output, tools
+from crm_ops.jobs import registry, run
+from crm_ops.jobs.work import Request, Tools
+
+
+def command(
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="A job; repeat it for several. Without it all four run."),
+    ] = None,
+    entity: Annotated[
+        list[str] | None, typer.Option("--entity", help="Only this entity; repeatable.")
+    ] = None,
+    tenant: Annotated[
+        list[str] | None, typer.Option("--tenant", help="Only this tenant; repeatable.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count and plan, but write nothing.")
+    ] = False,
+    as_json: options.Json = False,
+    database_url: options.DatabaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    catalog: options.CatalogPath = None,
+) -> None:
+    """Run the jobs; exit 0 done, 1 failed, 2 wrong call, 4 some tenants failed."""
+    names = [registry.named(name).name for name in task or registry.JOBS]
+    request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run)
+    given = tools.settings_from(database_url, redis_url, catalog)
+    results = _run(names, request, given)
+    if as_json:
+        output.json({"jobs": [_row(result) for result in results]})
+    else:
+        show(results)
+    raise typer.Exit(exits.of_results(results))
+
+
+def show(results: list[JobResult]) -> None:
+    """Print results as a table, then what went wrong."""
+    output.table(
+        ("job", "state", "tenants", "rows seen", "figures written", "took ms"),
+        [(r.job, r.state, r.tenants, r.rows_seen, r.figures_written, r.took_ms) for r in results],
+        numbers=4,
+    )
+    for result in results:
+        if result.error:
+            output.note(f"{result.job}: {result.error}")
+
+
+def _run(
+    names: list[registry.JobName], request: Request, given: settings.Settings
+) -> list[JobResult]:
+    started = time.monotonic()
+    try:
+        with tools.opened(given) as opened:
+            return [_one(name, request, opened) for name in names]
+    except errors.CatalogError as error:
+        return [_failed(name, error, started) for name in names]
+
+
+def _one(name: registry.JobName, request: Request, opened: Tools) -> JobResult:
+    started = time.monotonic()
+    with output.progress() as report:
+        try:
+            return run.run(
+                name,
+                request,
+                opened,
+                started_by=f"crm-ops run ({getpass.getuser()})",
+                progress=lambda done, of, label: report(f"{name}: {label}", done, of),
+            )
+        except (errors.ParameterError, errors.SettingsError):
+            raise
+        except errors.CrmOpsError as error:
+            # The run could not begin; the result says so, and the next job has its try.
+            return _failed(name, error, started)
+
+
+def _failed(name: registry.JobName, error: errors.CrmOpsError, started: float) -> JobResult:
+    took_ms = round((time.monotonic() - started) * 1000)
+    return JobResult(name, "failed", 0, 0, 0, took_ms, str(error))
+
+
+def _row(result: JobResult) -> dict[str, object]:
+    fields = msgspec.to_builtins(result)
+    return {key: value for key, value in fields.items() if key != "details"}
+
+
+__all__ = ["command", "show"]

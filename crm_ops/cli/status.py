@@ -1,0 +1,71 @@
+"""`crm-ops status`: the last run of each job, and how fresh the figures are."""
+
+from __future__ import annotations
+
+import msgspec
+import typer
+
+from crm_ops.cli import exits, options, output, tools
+from crm_ops.jobs import status
+
+
+def command(
+    as_json: options.Json = False,
+    database_url: options.DatabaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    catalog: options.CatalogPath = None,
+) -> None:
+    """Show how things stand; exit 3 where a job never ran or its last run failed."""
+    with tools.opened(tools.settings_from(database_url, redis_url, catalog)) as opened:
+        found = status.read(opened)
+    if as_json:
+        output.json({**msgspec.to_builtins(found), "healthy": found.healthy})
+    else:
+        _show(found)
+    raise typer.Exit(exits.DONE if found.healthy else exits.UNHEALTHY)
+
+
+def _show(found: status.Status) -> None:
+    rows = [
+        (name, "never ran", None, None, None, None, None, None)
+        if run is None
+        else (
+            name,
+            run.state,
+            run.started_at,
+            run.last_success_at,
+            run.tenants,
+            run.rows_seen,
+            run.figures_written,
+            run.took_ms,
+        )
+        for name, run in found.jobs.items()
+    ]
+    output.table(
+        (
+            "job",
+            "state",
+            "last run (UTC)",
+            "last success (UTC)",
+            "tenants",
+            "rows seen",
+            "figures written",
+            "took ms",
+        ),
+        rows,
+        numbers=4,
+    )
+    output.table(
+        ("figures", "entity", "exact as of (UTC)", "tenants", "rows"),
+        [
+            (each.kind, each.entity, each.as_of, each.tenants, each.counted)
+            for each in found.freshness
+        ],
+        numbers=2,
+    )
+    for name, run in found.jobs.items():
+        if run is not None and run.error:
+            output.note(f"{name}: {run.error}")
+
+
+__all__ = ["command"]

@@ -1,0 +1,78 @@
+"""`crm-ops up`: servers, demo CRM, Airflow and the four jobs on this machine, from nothing."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import sqlalchemy as sa
+import typer
+
+from crm_ops.cli import exits, output, run
+from crm_ops.demo import build, sizes
+from crm_ops.jobs import registry
+from crm_ops.local import layout, services, up
+from crm_ops.schema import migrate
+
+
+def command(
+    once: Annotated[
+        bool, typer.Option("--once", help="Run the four jobs once, print the table, stop.")
+    ] = False,
+    services_only: Annotated[
+        bool, typer.Option("--services", help="Only PostgreSQL and Redis; print how to reach them.")
+    ] = False,
+    size: Annotated[
+        str, typer.Option("--size", help=f"Of the demo CRM: {', '.join(sizes.SIZES)}.")
+    ] = sizes.SMALL.name,
+) -> None:
+    """Start PostgreSQL, Redis, a demo CRM and Airflow, run the four jobs, stay until Ctrl-C."""
+    if size not in sizes.SIZES:
+        raise typer.BadParameter(f"there are {', '.join(sizes.SIZES)}", param_hint="--size")
+    place = layout.make(Path.cwd())
+    if services_only:
+        _services(place)
+    else:
+        raise typer.Exit(_stack(place, sizes.SIZES[size], once=once))
+
+
+def _services(place: layout.Layout) -> None:
+    with services.up(place, note=_note) as started:
+        for name, value in started.exports().items():
+            typer.echo(f"export {name}={value}")
+        output.note("up; stop it with Ctrl-C")
+        started.stay()
+
+
+def _stack(place: layout.Layout, size: sizes.Size, *, once: bool) -> int:
+    with up.stack(
+        place,
+        prepare=lambda engine: _prepare(engine, size),
+        inherited=os.environ,
+        note=_note,
+    ) as stack:
+        results = stack.run({name: job.dag_id for name, job in registry.JOBS.items()})
+        run.show(results)
+        if not once:
+            output.note(
+                f"\nAirflow is at {stack.url}: user admin, password"
+                f" {stack.services.credentials.airflow_admin}\nstop everything with Ctrl-C"
+            )
+            stack.services.stay()
+    return exits.of_results(results)
+
+
+def _prepare(engine: sa.Engine, size: sizes.Size) -> None:
+    migrate.upgrade(engine)
+    with output.progress() as report:
+        made = build.create(engine, size=size, as_of=datetime.now(UTC).date(), progress=report)
+    _note("demo CRM", "made" if made.created else "there already")
+
+
+def _note(what: str, state: str) -> None:
+    output.note(f"{what}: {state}")
+
+
+__all__ = ["command"]

@@ -1,0 +1,220 @@
+"""The SQL that makes an entity's aggregates equal to a count of the rows, in one statement.
+
+A pure function of the catalog and the column types. One scan serves all aggregates of an entity:
+each set of dimensions is one grouping set. Sums are numeric; sum and count are stored, averages are
+derived. What does not differ is not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from crm_ops.base import errors, sql
+from crm_ops.base.names import AGGREGATE
+from crm_ops.catalog.aggregates import Aggregate
+from crm_ops.catalog.facets import ColumnFacet, LinkFacet
+from crm_ops.fold import facets, rows, splits
+
+# GROUPING() takes at most 31 arguments.
+_MOST_KEYS = 31
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """One measured column ('' for the rows) of one aggregate, read from one grouping set."""
+
+    aggregate: str
+    mask: int
+    measured: str
+    extremes: bool
+
+
+def of_entity(counted: rows.Counted) -> dict[str, Aggregate]:
+    """The aggregates that the catalog declares of an entity."""
+    return {
+        name: aggregate
+        for name, aggregate in counted.catalog.aggregates.items()
+        if aggregate.entity == counted.name
+    }
+
+
+def recount(counted: rows.Counted) -> str:
+    """One SELECT of figures from scratch, for the tenants bound as `tenants`.
+
+    Columns: aggregate, tenant, dimensions (buckets in the order of the declaration, the currency
+    last), measured ('' for the rows), n, total, low, high (NULL where no min or max of the column
+    is declared). The aggregate '' has the total of rows.
+    """
+    declared = of_entity(counted)
+    keys = _keys(counted, declared)
+    measured = list(dict.fromkeys(c for each in declared.values() for c in each.columns()))
+    masks = {name: _mask(_members(aggregate), keys) for name, aggregate in declared.items()}
+    everything = _mask((), keys)
+    wanted = [_Wanted("", everything, "", extremes=False)] + [
+        _Wanted(name, masks[name], column, _extremes(aggregate, column))
+        for name, aggregate in declared.items()
+        for column in ("", *aggregate.columns())
+    ]
+    return f"""
+  SELECT wanted.aggregate, grouped.tenant,
+         {_dimensions(declared, keys)} AS dimensions, wanted.measured,
+         {_pick("n", measured, of_rows="grouped.n")} AS n,
+         {_pick("total", measured)} AS total,
+         CASE WHEN wanted.extremes THEN {_pick("low", measured)} END AS low,
+         CASE WHEN wanted.extremes THEN {_pick("high", measured)} END AS high
+  FROM (
+    SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g, {_figures(measured)}
+    FROM (
+      SELECT {_source(counted, keys, measured)}
+      FROM {counted.table.quoted} AS r WHERE {rows.condition(counted)}
+    ) AS source
+    GROUP BY GROUPING SETS ({_sets({everything, *masks.values()}, keys)})
+  ) AS grouped
+  JOIN (VALUES {_joined(*(_row(each) for each in wanted))})
+    AS wanted (aggregate, g, measured, extremes) ON wanted.g = grouped.g
+"""
+
+
+def rebuild(counted: rows.Counted) -> str:
+    """One statement that makes the stored figures equal the recount.
+
+    Binds `entity`, `aggregates` and `tenants` (text arrays) and `limit`; returns one row as the
+    facets' statement does.
+    """
+    key = "ARRAY[aggregate, tenant, measured] || dimensions"
+    return f"""
+WITH fresh AS MATERIALIZED (
+{recount(counted)}
+), over AS MATERIALIZED (
+  SELECT tenant, aggregate, count(*) AS buckets FROM fresh WHERE measured = ''
+  GROUP BY tenant, aggregate HAVING count(*) > %(limit)s
+), gone AS (
+  DELETE FROM {AGGREGATE.quoted} AS stored
+  WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
+    AND NOT EXISTS (SELECT FROM over)
+    AND {key} NOT IN (SELECT {key} FROM fresh)
+  RETURNING 1
+), kept AS (
+  INSERT INTO {AGGREGATE.quoted} AS stored
+    (aggregate, tenant, dimensions, measured, n, total, low, high)
+  SELECT aggregate, tenant, dimensions, measured, n, total, low, high FROM fresh
+  WHERE aggregate <> '' AND NOT EXISTS (SELECT FROM over)
+  ON CONFLICT (aggregate, tenant, dimensions, measured) DO UPDATE
+  SET n = excluded.n, total = excluded.total, low = excluded.low, high = excluded.high
+  WHERE (stored.n, stored.total, stored.low, stored.high)
+        IS DISTINCT FROM (excluded.n, excluded.total, excluded.low, excluded.high)
+  RETURNING 1
+), noted AS (
+{facets.noted("aggregates", "SELECT tenant, n AS counted FROM fresh WHERE aggregate = ''")}
+)
+SELECT coalesce((SELECT sum(n) FROM fresh WHERE aggregate = ''), 0)::bigint AS seen,
+       (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
+       coalesce((SELECT json_agg(json_build_array(tenant, aggregate, buckets)) FROM over), '[]')
+         AS over
+"""
+
+
+def _keys(counted: rows.Counted, declared: Mapping[str, Aggregate]) -> dict[str, splits.Split]:
+    """Every dimension that some aggregate uses, once."""
+    found: dict[str, splits.Split] = {}
+    known = counted.entity.splits()
+    for aggregate in declared.values():
+        for name in _members(aggregate):
+            facet = known[name] if name in known else ColumnFacet(column=aggregate.currency or "")
+            if name in found or isinstance(facet, LinkFacet):
+                continue
+            found[name] = splits.make(name, facet, counted.types, counted.catalog.time_zone)
+    if len(found) > _MOST_KEYS:
+        raise errors.ParameterError(
+            f"the aggregates of {counted.name} use {len(found)} dimensions; at most"
+            f" {_MOST_KEYS} can be counted together"
+        )
+    return found
+
+
+def _members(aggregate: Aggregate) -> tuple[str, ...]:
+    """The dimensions of an aggregate; the currency's name cannot be a facet's (it has a space)."""
+    currency = () if aggregate.currency is None else (f"currency {aggregate.currency}",)
+    return (*aggregate.by, *currency)
+
+
+def _columns(keys: Mapping[str, splits.Split]) -> list[str]:
+    return [f"k{at}" for at in range(len(keys))]
+
+
+def _mask(members: Sequence[str], keys: Mapping[str, splits.Split]) -> int:
+    """GROUPING()'s value for a set of dimensions: the first key's bit highest, 0 for a member."""
+    mask = 0
+    for name in keys:
+        mask = mask * 2 + (name not in members)
+    return mask
+
+
+def _sets(masks: set[int], keys: Mapping[str, splits.Split]) -> str:
+    highest = len(keys) - 1
+    members = (
+        [column for at, column in enumerate(_columns(keys)) if not mask >> (highest - at) & 1]
+        for mask in sorted(masks)
+    )
+    return _joined(*(f"({_joined('tenant', *columns)})" for columns in members))
+
+
+def _grouping(keys: Mapping[str, splits.Split]) -> str:
+    return f"GROUPING({_joined(*_columns(keys))})" if keys else "0"
+
+
+def _source(
+    counted: rows.Counted, keys: Mapping[str, splits.Split], measured: Sequence[str]
+) -> str:
+    return _joined(
+        f"{rows.tenant(counted)} AS tenant",
+        *(f"{split.key} AS k{at}" for at, split in enumerate(keys.values())),
+        *(f"r.{sql.identifier(column)}::numeric AS m{at}" for at, column in enumerate(measured)),
+    )
+
+
+def _figures(measured: Sequence[str]) -> str:
+    return _joined(
+        "count(*) AS n",
+        *(
+            f"count(m{at}) AS n{at}, sum(m{at}) AS total{at}, min(m{at}) AS low{at},"
+            f" max(m{at}) AS high{at}"
+            for at in range(len(measured))
+        ),
+    )
+
+
+def _dimensions(declared: Mapping[str, Aggregate], keys: Mapping[str, splits.Split]) -> str:
+    """The buckets' names of a group, as a text array."""
+    columns = dict(zip(keys, _columns(keys), strict=True))
+    texts = {
+        name: _joined(*(keys[each].text(columns[each]) for each in _members(aggregate)))
+        for name, aggregate in declared.items()
+    }
+    arms = {sql.literal(name): f"ARRAY[{text}]::text[]" for name, text in texts.items()}
+    return sql.choose("wanted.aggregate", arms, "ARRAY[]::text[]")
+
+
+def _pick(figure: str, measured: Sequence[str], *, of_rows: str = "NULL::numeric") -> str:
+    """The figure of the measured column that a row of `wanted` asks for."""
+    arms = {sql.literal(column): f"grouped.{figure}{at}" for at, column in enumerate(measured)}
+    return sql.choose("wanted.measured", {"''": of_rows, **arms}, "NULL")
+
+
+def _row(wanted: _Wanted) -> str:
+    return (
+        f"({sql.literal(wanted.aggregate)}, {wanted.mask}, {sql.literal(wanted.measured)},"
+        f" {sql.literal(wanted.extremes)})"
+    )
+
+
+def _extremes(aggregate: Aggregate, column: str) -> bool:
+    return any(column and column in (each.min, each.max) for each in aggregate.measures.values())
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(parts)
+
+
+__all__ = ["of_entity", "rebuild", "recount"]

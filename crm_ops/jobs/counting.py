@@ -1,0 +1,166 @@
+"""What the two counting jobs share: which entities and tenants, cut into batches of even size.
+
+A batch is many tenants up to a number of rows, or one large tenant: few tasks, none of them long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, errors, sql, statements, store
+from crm_ops.base.results import Done
+from crm_ops.catalog.catalog import Catalog
+from crm_ops.catalog.entities import ColumnTenancy
+from crm_ops.fold.rows import Counted
+from crm_ops.jobs.work import Request, Tools, Work
+from crm_ops.sources import check, tables, tenants
+
+Kind = Literal["facets", "aggregates"]
+
+
+def entities(request: Request, catalog: Catalog, able: Iterable[str]) -> list[str]:
+    """The entities asked for, of those `able` to be counted, in the catalog's order."""
+    known = list(catalog.entities)
+    unknown = [name for name in request.entities if name not in known]
+    if unknown:
+        raise errors.ParameterError(
+            f"no entity is called {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    possible = set(able)
+    return [name for name in known if name in (request.entities or known) and name in possible]
+
+
+def plan(request: Request, tools: Tools, kind: Kind, able: Iterable[str]) -> list[Work]:
+    """Batches of (entity, tenants); a catalog that does not fit is refused before any write.
+
+    PostgreSQL and Redis must both answer: figures that cannot be published are not counted.
+    """
+    store.check(tools.redis)
+    with database.transaction(tools.engine) as connection:
+        check.check(connection, tools.loaded)
+        chosen = tenants.chosen(connection, tools.catalog, request.tenants)
+        require(chosen)
+        return [
+            Work(
+                label=_label(name, group, len(chosen)),
+                arguments={"entity": name, "tenants": group},
+            )
+            for name in entities(request, tools.catalog, able)
+            for group in _groups(
+                chosen,
+                _sizes(connection, tools.catalog, kind, name, chosen),
+                tools.catalog.limits.rows_per_batch,
+            )
+        ]
+
+
+def require(chosen: Sequence[str]) -> None:
+    """Raise where there is no tenant to work for."""
+    if not chosen:
+        raise errors.NothingSeen(
+            "there is no active tenant; see `tenancy` in the catalog, and whether our role can"
+            " read its table"
+        )
+
+
+def never_counted(tools: Tools, kind: Kind, name: str, chosen: Sequence[str]) -> list[str]:
+    """The tenants of which an entity's figures were never made."""
+    with database.transaction(tools.engine) as connection:
+        before = _counted_before(connection, kind, name)
+    return [tenant for tenant in chosen if tenant not in before]
+
+
+def entity(tools: Tools, name: str) -> Counted:
+    """An entity with the types of its table's columns."""
+    declared = tools.catalog.entities[name]
+    relation = sql.Relation.parse(declared.table)
+    with database.transaction(tools.engine) as connection:
+        found = tables.inspect(connection, [relation])
+    if relation not in found:
+        raise errors.DataError(f"the table {relation} of {name} is not there")
+    return Counted(tools.catalog, name, found[relation].columns)
+
+
+def nothing_seen(done: Done, request: Request, tools: Tools, able: Iterable[str]) -> str | None:
+    """What is wrong where no row was seen of a table that holds some; None where all is right.
+
+    Row-level security, or a missing tenant setting, shows our role an empty table without an error.
+    """
+    if request.tenants:
+        return None
+    blind = [
+        name
+        for name in entities(request, tools.catalog, able)
+        if not done.details.get(f"rows.{name}") and _hidden(tools, name)
+    ]
+    if not blind:
+        return None
+    tables_named = ", ".join(tools.catalog.entities[name].table for name in blind)
+    return (
+        f"no row was seen of {tables_named}, which hold(s) rows: our role"
+        f" {tools.engine.url.username!r} is kept from them by row-level security; grant it"
+        " BYPASSRLS, or declare tenancy.setting in the catalog"
+    )
+
+
+def _sizes(
+    connection: sa.Connection, catalog: Catalog, kind: Kind, name: str, chosen: Sequence[str]
+) -> Mapping[str, int]:
+    """Rows by tenant: as counted last time where every tenant was, else counted now."""
+    found = _counted_before(connection, kind, name)
+    return found if set(chosen) <= set(found) else tenants.sizes(connection, catalog, name)
+
+
+def _counted_before(connection: sa.Connection, kind: Kind, name: str) -> dict[str, int]:
+    statement = statements.load("crm_ops.jobs")["counted_before"]
+    return {
+        row.tenant: row.counted for row in sql.run(connection, statement, kind=kind, entity=name)
+    }
+
+
+def _groups(chosen: Sequence[str], sizes: Mapping[str, int], most_rows: int) -> list[list[str]]:
+    """Tenants in their order, put together while their rows stay within `most_rows`."""
+    groups: list[list[str]] = [[]]
+    held = 0
+    for tenant in chosen:
+        size = sizes.get(tenant, 0)
+        if groups[-1] and held + size > most_rows:
+            groups.append([])
+            held = 0
+        groups[-1].append(tenant)
+        held += size
+    return groups
+
+
+def _label(name: str, group: Sequence[str], all_tenants: int) -> str:
+    if len(group) == all_tenants:
+        return f"{name}: all {all_tenants} tenants" if all_tenants > 1 else f"{name}: {group[0]}"
+    first = f"{name}: tenant {group[0]}"
+    return first if len(group) == 1 else f"{first} and {len(group) - 1} more"
+
+
+def _hidden(tools: Tools, name: str) -> bool:
+    """Whether an entity's table holds rows, by PostgreSQL's statistics, but shows us none."""
+    relation = sql.Relation.parse(tools.catalog.entities[name].table)
+    tenancy = tools.catalog.tenancy
+    setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
+    with database.transaction(tools.engine) as connection:
+        if tables.inspect(connection, [relation])[relation].estimated_rows == 0:
+            return False
+        for tenant in tenants.active(connection, tools.catalog) if setting else [""]:
+            if setting is not None:
+                sql.run(
+                    connection,
+                    "SELECT set_config(%(setting)s, %(tenant)s, true)",
+                    setting=setting,
+                    tenant=tenant,
+                )
+            if sql.run(connection, f"SELECT 1 FROM {relation.quoted} LIMIT 1").first():
+                return False
+    return True
+
+
+__all__ = ["Kind", "entities", "entity", "never_counted", "nothing_seen", "plan", "require"]

@@ -1,0 +1,69 @@
+"""Publishes the stored figures of an aggregate to Redis, each tenant's as one whole value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, names, sql, statements, store
+from crm_ops.publish import codec, writer
+
+_TENANTS_AT_ONCE = 200
+
+
+def publish(
+    engine: sa.Engine,
+    client: store.Client,
+    name: str,
+    entity: str,
+    tenants: Sequence[str],
+    *,
+    now: datetime,
+) -> writer.Written:
+    """Publish the figures of the aggregate `name` of `entity`; leave out tenants never counted."""
+    return writer.write(client, _values(engine, name, entity, tenants), now=now)
+
+
+def _values(
+    engine: sa.Engine, name: str, entity: str, tenants: Sequence[str]
+) -> Iterator[writer.Value]:
+    for at in range(0, len(tenants), _TENANTS_AT_ONCE):
+        for figures in read(engine, name, entity, tenants[at : at + _TENANTS_AT_ONCE]):
+            key = names.aggregates_key(name, figures.tenant)
+            yield writer.Value(key, figures.version, codec.encode(figures))
+
+
+def read(
+    engine: sa.Engine, name: str, entity: str, tenants: Sequence[str]
+) -> list[codec.AggregateFigures]:
+    """The stored figures of some tenants, as they are published."""
+    with database.transaction(engine) as connection:
+        statement = statements.load("crm_ops.publish")["aggregate_figures"]
+        rows = sql.run(
+            connection, statement, aggregate=name, entity=entity, tenants=list(tenants)
+        ).all()
+    found = []
+    for tenant, group in groupby(rows, key=attrgetter("tenant")):
+        members = list(group)
+        figures = [
+            codec.Figure(row.dimensions, row.measured, row.n, row.total, row.low, row.high)
+            for row in members
+            if row.measured is not None
+        ]
+        found.append(
+            codec.AggregateFigures(
+                aggregate=name,
+                tenant=tenant,
+                version=members[0].version,
+                as_of=members[0].as_of,
+                figures=figures,
+            )
+        )
+    return found
+
+
+__all__ = ["publish", "read"]

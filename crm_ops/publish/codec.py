@@ -1,0 +1,108 @@
+"""The values in Redis, encoded and decoded in one place: one whole value for a tenant's figures.
+
+A value is 20 digits of version, a space, and JSON, so that a person reads it in redis-cli and Redis
+itself can tell which of two is older. It names its own format and owner: what another release
+wrote, or what lies under a wrong key, is a miss.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+FORMAT = 1
+VERSION_DIGITS = 20
+
+
+class Bucket(msgspec.Struct, frozen=True, array_like=True):
+    """One value of a facet and its count; `value` None is NULL, `label` what a person reads."""
+
+    value: str | None
+    n: int
+    label: str | None = None
+
+
+class Facet(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The buckets of a facet in their order of display; `other` rows are in those not shown."""
+
+    buckets: list[Bucket]
+    other: int = 0
+
+
+class FacetCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """All facet counts of one tenant and entity as of one moment."""
+
+    format: int = FORMAT
+    entity: str
+    tenant: str
+    version: int
+    as_of: datetime
+    total: int
+    facets: dict[str, Facet]
+
+
+class Figure(msgspec.Struct, frozen=True, array_like=True):
+    """One group's figures of one measured column ('' counts rows); decimals keep their digits."""
+
+    dimensions: list[str | None]
+    measured: str
+    n: int
+    total: Decimal | None = None
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+
+class AggregateFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """All figures of one tenant and aggregate as of one moment."""
+
+    format: int = FORMAT
+    aggregate: str
+    tenant: str
+    version: int
+    as_of: datetime
+    figures: list[Figure]
+
+
+_facets = msgspec.json.Decoder(FacetCounts)
+_aggregates = msgspec.json.Decoder(AggregateFigures)
+
+
+def encode(value: FacetCounts | AggregateFigures) -> bytes:
+    """`value` as it is stored."""
+    return b"%020d " % value.version + msgspec.json.encode(value)
+
+
+def facet_counts(stored: bytes | None, entity: str, tenant: str) -> FacetCounts | None:
+    """Decode; None for a miss: nothing there, damaged, another format, somebody else's value."""
+    try:
+        value = None if stored is None else _facets.decode(stored[VERSION_DIGITS + 1 :])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    found = None if value is None else (value.format, value.entity, value.tenant)
+    return value if found == (FORMAT, entity, tenant) else None
+
+
+def aggregate_figures(stored: bytes | None, aggregate: str, tenant: str) -> AggregateFigures | None:
+    """Decode; None for a miss, as for facet counts."""
+    try:
+        value = None if stored is None else _aggregates.decode(stored[VERSION_DIGITS + 1 :])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    found = None if value is None else (value.format, value.aggregate, value.tenant)
+    return value if found == (FORMAT, aggregate, tenant) else None
+
+
+__all__ = [
+    "FORMAT",
+    "VERSION_DIGITS",
+    "AggregateFigures",
+    "Bucket",
+    "Facet",
+    "FacetCounts",
+    "Figure",
+    "aggregate_figures",
+    "encode",
+    "facet_counts",
+]
