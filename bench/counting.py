@@ -1,7 +1,7 @@
 """Cases: the full precomputation of facet counts and of aggregates.
 
-The old way is one GROUP BY query for each facet, one count query for each bucket of a range, and one
-count for each facet's total, for all tenants at once (it ran them for each tenant, which is slower
+The old way is one GROUP BY query for each facet, one count query for each bucket of a range, and
+one count for each facet's total, for all tenants at once (for each tenant by itself it is slower
 still). The peer is REFRESH MATERIALIZED VIEW CONCURRENTLY of the same counts. The floor reads the
 columns that are counted, and does nothing with them. What each makes is stored: the old way's in
 Redis, the peer's in its view, ours in our tables and in Redis.
@@ -155,14 +155,12 @@ def _union(counted: Counted, groups: Mapping[str, str]) -> str:
 
 
 def _figures(counted: Counted, groups: list[str], aggregate: Any) -> str:
-    keys = [
-        "company_id",
-        *groups,
-        *([sql.identifier(aggregate.currency)] if aggregate.currency else []),
-    ]
+    money = [] if aggregate.currency is None else [sql.identifier(aggregate.currency)]
+    keys = ["company_id", *groups, *money]
     measures = [
-        f"{m.function}({'*' if m.column is None else sql.identifier(m.column)}) AS {sql.identifier(n)}"
-        for n, m in aggregate.measures.items()
+        f"{each.function}({'*' if each.column is None else sql.identifier(each.column)})"
+        f" AS {sql.identifier(name)}"
+        for name, each in aggregate.measures.items()
     ]
     shown = [f"{key} AS k{at}" for at, key in enumerate(keys)]
     return (

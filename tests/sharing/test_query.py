@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from crm_ops.catalog.catalog import Catalog
+from crm_ops.sharing import query
+
+EXPECTED = """\
+SELECT t.tenant,
+    r."id"::text AS id,
+    r."entity"::text AS entity,
+    r."predicate"::text AS predicate,
+    r."grantee_type"::text AS grantee_type,
+    r."grantee_id"::text AS grantee,
+    r."level"::text AS level
+FROM unnest(%(tenants)s::text[]) AS t (tenant)
+JOIN "crm"."sharing_rule" AS r
+    ON r."company_id" = t.tenant::bigint
+WHERE r."is_active"
+    AND (r."entity"::text = ANY (%(wanted)s::text[])
+        OR (r."entity"::text = ANY (%(known)s::text[])) IS NOT TRUE)
+ORDER BY r."id"
+"""
+
+
+def text(catalog: Catalog) -> str:
+    assert catalog.sharing is not None
+    return query.text(catalog.sharing.rules, catalog.tenancy, "bigint")
+
+
+def test_the_query_for_the_default_column_names(catalog: Catalog) -> None:
+    assert text(catalog) == EXPECTED
+
+
+def test_any_column_name_is_quoted(catalog_with: Callable[..., Catalog]) -> None:
+    made = text(catalog_with(rules={"level": 'he said "100%"', "active": "Is Active"}))
+    assert 'r."he said ""100%%"""::text AS level' in made
+    assert 'WHERE r."Is Active"' in made
+
+
+def test_in_a_crm_of_one_company_every_rule_is_its_own(
+    catalog_with: Callable[..., Catalog],
+) -> None:
+    assert "ON true" in text(catalog_with(tenancy={"mode": "single", "name": "main"}))
