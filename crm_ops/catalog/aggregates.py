@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -14,23 +14,25 @@ Function = Literal["count", "sum", "avg", "min", "max"]
 class Measure(Part):
     """One figure: `{count: rows}`, or one of sum, avg, min, max of a column."""
 
-    count: Literal["rows"] | None = None
-    sum: Column | None = None
-    avg: Column | None = None
-    min: Column | None = None
-    max: Column | None = None
+    count: Literal["rows"] | None = Field(default=None, description="How many rows there are.")
+    sum: Column | None = Field(default=None, description="The sum of a numeric column.")
+    avg: Column | None = Field(default=None, description="The mean of a numeric column.")
+    min: Column | None = Field(default=None, description="The smallest value of a numeric column.")
+    max: Column | None = Field(default=None, description="The largest value of a numeric column.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Measure:
-        if len(self.model_fields_set) != 1:
+        if len(self._given()) != 1:
             raise ValueError("a measure is exactly one of count, sum, avg, min, max")
         return self
+
+    def _given(self) -> list[Function]:
+        return [name for name in get_args(Function) if getattr(self, name) is not None]
 
     @property
     def function(self) -> Function:
         """What is computed."""
-        (name,) = self.model_fields_set
-        return name  # type: ignore[return-value]  # the fields of this model are the functions
+        return self._given()[0]
 
     @property
     def column(self) -> str | None:
@@ -41,12 +43,16 @@ class Measure(Part):
 class Aggregate(Part):
     """Measures of an entity by some of its facets or dimensions, and by currency for money."""
 
-    entity: Name
-    by: list[Name] = Field(default_factory=list, max_length=6)
+    entity: Name = Field(description="The entity whose rows are measured.")
+    by: list[Name] = Field(
+        default_factory=list,
+        max_length=6,
+        description="Its facets or dimensions that the figures are split by; none for one total.",
+    )
     currency: Column | None = Field(
         default=None, description="Money of different currencies is never added up."
     )
-    measures: dict[Name, Measure] = Field(min_length=1)
+    measures: dict[Name, Measure] = Field(min_length=1, description="The figures, by name.")
 
     @model_validator(mode="after")
     def _distinct(self) -> Aggregate:

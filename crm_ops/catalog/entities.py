@@ -14,9 +14,9 @@ class ColumnTenancy(Part):
     """Every row names its tenant; the tenants are the rows of a table."""
 
     mode: Literal["column"]
-    table: Table
-    key: Column = "id"
-    where: Where = Field(default_factory=dict)
+    table: Table = Field(description="The table of tenants, as schema.table.")
+    key: Column = Field(default="id", description="Its column that entities' rows refer to.")
+    where: Where = Field(default_factory=dict, description="Which of its rows are active tenants.")
     null_tenant: str | None = Field(
         default=None,
         min_length=1,
@@ -33,7 +33,9 @@ class SingleTenancy(Part):
     """The whole CRM belongs to one company."""
 
     mode: Literal["single"]
-    name: str = Field(default="main", min_length=1)
+    name: str = Field(
+        default="main", min_length=1, description="The name that figures are kept under."
+    )
 
 
 Tenancy = Annotated[ColumnTenancy | SingleTenancy, Discriminator("mode")]
@@ -42,14 +44,18 @@ Tenancy = Annotated[ColumnTenancy | SingleTenancy, Discriminator("mode")]
 class Entity(Part):
     """A countable kind of record, and the facets it is split by."""
 
-    table: Table
-    key: Column = "id"
-    tenant: Column | None = None
-    where: Where = Field(default_factory=dict)
-    created: Column | None = None
-    updated: Column | None = None
-    owner: Column | None = None
-    facets: dict[Name, Facet] = Field(default_factory=dict)
+    table: Table = Field(description="The table of its rows, as schema.table.")
+    key: Column = Field(default="id", description="The column that identifies a row.")
+    tenant: Column | None = Field(
+        default=None, description="The column that names a row's tenant; needed in mode column."
+    )
+    where: Where = Field(default_factory=dict, description="Which rows count, such as no deleted.")
+    created: Column | None = Field(default=None, description="When a row came to be.")
+    updated: Column | None = Field(default=None, description="When a row last changed.")
+    owner: Column | None = Field(default=None, description="The user whom a row belongs to.")
+    facets: dict[Name, Facet] = Field(
+        default_factory=dict, description="The ways to split its rows that a search shows."
+    )
     dimensions: dict[Name, SingleValued] = Field(
         default_factory=dict, description="Splits for aggregates that are not shown as facets."
     )

@@ -1,0 +1,76 @@
+"""Opens PostgreSQL and Redis by Airflow's connections `crm_postgres` and `crm_redis`."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import quote, urlencode
+
+import sqlalchemy as sa
+from airflow.providers.postgres.hooks.postgres import PostgresHook
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from crm_ops.base import database, errors, store
+
+POSTGRES = "crm_postgres"
+REDIS = "crm_redis"
+
+# The connection's own extras win over these.
+_POSTGRES_EXTRAS = {"application_name": "crm-ops", "connect_timeout": 5}
+_TLS_EXTRAS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
+
+
+def engine(limits: database.Limits) -> sa.Engine:
+    """An engine on `crm_postgres` with bounded waits; it connects at its first statement.
+
+    Raises SettingsError where Airflow has no such connection.
+    """
+    connection = _found(POSTGRES)
+    connection.extra = json.dumps({**_POSTGRES_EXTRAS, **connection.extra_dejson})
+    hook = PostgresHook(connection=connection)
+    # Made by the hook: its engine alone would leave the extras out, TLS settings among them.
+    made = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "pool_pre_ping": True})
+    return database.bounded(made, limits)
+
+
+def redis() -> store.Client:
+    """A client of `crm_redis` with bounded waits; it connects at its first command.
+
+    Raises SettingsError where Airflow has no such connection, or it cannot be used.
+    """
+    connection = _found(REDIS)
+    extras = connection.extra_dejson
+    if extras.get("cluster"):
+        raise errors.SettingsError(
+            f"the connection {REDIS} leads to a Redis cluster; name a single server or its proxy"
+        )
+    encrypted = extras.get("ssl", False)
+    if not isinstance(encrypted, bool):
+        # A URI can only say "false", which is true to who does not look closely.
+        raise errors.SettingsError(
+            f"the extra `ssl` of the connection {REDIS} is not true or false; write the connection"
+            " as JSON, not as a URI"
+        )
+    scheme = "rediss" if encrypted else "redis"
+    login = quote(connection.login or "", safe="")
+    secret = quote(connection.password or "", safe="")
+    query = urlencode({name: extras[name] for name in _TLS_EXTRAS if encrypted and name in extras})
+    return store.client(
+        f"{scheme}://{login}:{secret}@{connection.host or 'localhost'}:{connection.port or 6379}"
+        f"/{extras.get('db') or 0}?{query}"
+    )
+
+
+def _found(name: str) -> Connection:
+    try:
+        found: Connection = Connection.get(name)
+    except AirflowNotFoundException as error:
+        raise errors.SettingsError(
+            f"Airflow has no connection {name}, or cannot read it; add it under Admin >"
+            f" Connections, or as JSON in the environment variable AIRFLOW_CONN_{name.upper()}, or"
+            " apply airflow_settings.yaml with `crm-ops settings apply`"
+        ) from error
+    return found
+
+
+__all__ = ["POSTGRES", "REDIS", "engine", "redis"]

@@ -1,0 +1,106 @@
+"""The three tasks of every DAG: plan the run, do one batch of it, report.
+
+Airflow imports this module whenever it parses a DAG file, so what a job needs (drivers, hooks, the
+library) is imported when a task runs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import Asset
+from airflow.sdk.exceptions import AirflowFailException
+
+from crm_ops.base import errors
+
+_log = logging.getLogger(__name__)
+
+RUN_ID = "ledger_run_id"
+
+
+def plan(job: str, params: Mapping[str, Any], run_id: str, ti: Any) -> list[dict[str, Any]]:
+    """Open a run of `job` in the ledger and return its batches; the work is mapped over them.
+
+    The ledger's id of the run is pushed as the XCom `ledger_run_id`. Raises ParameterError where a
+    parameter names what is not there, and what else stops the job before it began.
+    """
+    from crm_ops.jobs import run  # noqa: PLC0415
+    from include import tools  # noqa: PLC0415
+
+    with tools.opened(os.environ) as opened:
+        planned = run.plan(job, _request(params), opened, started_by=f"airflow {run_id}")
+    ti.xcom_push(key=RUN_ID, value=planned.run_id)
+    _log.info("%s: %s batch(es)", job, len(planned.batches), extra={"run_id": planned.run_id})
+    return [asdict(batch) for batch in planned.batches]
+
+
+def work(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """Do one batch and return what it did, in numbers; safe to repeat.
+
+    Raises TenantsFailed where some tenants failed, after the others were done.
+    """
+    from crm_ops.jobs import run  # noqa: PLC0415
+    from crm_ops.jobs.work import Batch  # noqa: PLC0415
+    from include import tools  # noqa: PLC0415
+
+    with tools.opened(os.environ) as opened:
+        return asdict(run.do(Batch(**batch), opened))
+
+
+def report(
+    params: Mapping[str, Any], ti: Any, outlets: list[Asset], outlet_events: Mapping[Asset, Any]
+) -> dict[str, Any]:
+    """Close the run in the ledger and return its figures; fail unless all of it succeeded.
+
+    The DAG's asset is updated with the figures, except by a dry run, which changed nothing.
+    """
+    from crm_ops.jobs import run  # noqa: PLC0415
+    from include import tools  # noqa: PLC0415
+
+    run_id = ti.xcom_pull(task_ids="plan", key=RUN_ID)
+    if run_id is None:
+        raise AirflowFailException("the run was not planned; the log of the task `plan` says why")
+    with tools.opened(os.environ) as opened:
+        result = run.report(run_id, opened)
+    _log.info(
+        "%s: %s tenants, %s rows seen, %s figures written, %s ms",
+        result.job,
+        result.tenants,
+        result.rows_seen,
+        result.figures_written,
+        result.took_ms,
+        extra={"run_id": run_id, "details": dict(result.details)},
+    )
+    if result.state != "success":
+        # Another try would read the same from the ledger: the batches had theirs.
+        raise AirflowFailException(result.error)
+    figures = asdict(result)
+    if params["dry_run"]:
+        outlets.clear()
+    for asset in outlets:
+        outlet_events[asset].extra = figures
+    return figures
+
+
+def _request(params: Mapping[str, Any]) -> Any:
+    """What a run is asked, from the trigger form; the form sends null where nothing is chosen."""
+    from crm_ops.jobs.work import Request  # noqa: PLC0415
+
+    known = Request.__dataclass_fields__
+    unknown = sorted(set(params) - set(known))
+    if unknown:
+        raise errors.ParameterError(
+            f"there is no parameter {', '.join(unknown)}; there are {', '.join(known)}"
+        )
+    return Request(
+        entities=tuple(params["entities"] or ()),
+        tenants=tuple(params["tenants"] or ()),
+        dry_run=params["dry_run"],
+    )
+
+
+__all__ = ["RUN_ID", "plan", "report", "work"]
