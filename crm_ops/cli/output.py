@@ -31,10 +31,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for at, heading in enumerate(headings):
         right = at >= len(headings) - numbers
-        shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
+        shown.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*(text(cell) for cell in row))
-    Console().print(shown)
+    # Lines are kept whole, also in a pipe or a narrow window.
+    Console(width=Console(width=1_000).measure(shown).maximum).print(shown)
 
 
 def text(cell: object) -> str:
