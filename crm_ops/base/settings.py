@@ -6,6 +6,7 @@ connections `crm_postgres` and `crm_redis` (a URI or JSON).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ def read(
         or environment.get(REDIS_URL)
         or _connection(environment, AIRFLOW_REDIS, airflow_connection.redis),
         catalog=catalog_path(environment, catalog),
-        signing_key=environment[SIGNING_KEY].encode() if environment.get(SIGNING_KEY) else None,
+        signing_key=os.fsencode(environment.get(SIGNING_KEY, "")) or None,
     )
 
 

@@ -32,10 +32,8 @@ def validate(
     loaded = load.load(given.catalog)
     declared = loaded.catalog
     if not offline:
-        engine = database.engine(given.require_database())
-        with database.transaction(engine) as connection:
+        with tools.engine(given) as engine, database.transaction(engine) as connection:
             check.check(connection, loaded)
-        engine.dispose()
     facets = sum(len(entity.facets) for entity in declared.entities.values())
     output.note(
         f"{given.catalog}: valid{' (the database was not looked at)' if offline else ''}:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from typing import Annotated
 
@@ -64,30 +65,41 @@ def show(results: list[JobResult]) -> None:
 
 
 def _run(names: list[JobName], request: Request, given: settings.Settings) -> list[JobResult]:
+    results: list[JobResult] = []
     started = time.monotonic()
     try:
         with tools.opened(given) as opened:
-            return [_one(name, request, opened) for name in names]
+            for name in names:
+                started = time.monotonic()
+                try:
+                    results.append(_one(name, request, opened))
+                except errors.CrmOpsError as error:
+                    # A wrong call shows at the first job; what others did must still be told.
+                    if not results and exits.of_error(error) == exits.USAGE:
+                        raise
+                    results.append(_failed(name, error, started))
     except errors.CatalogError as error:
         return [_failed(name, error, started) for name in names]
+    return results
 
 
 def _one(name: JobName, request: Request, opened: Tools) -> JobResult:
-    started = time.monotonic()
     with output.progress() as report:
-        try:
-            return run.run(
-                name,
-                request,
-                opened,
-                started_by=f"crm-ops run ({getpass.getuser()})",
-                progress=lambda done, of, label: report(f"{name}: {label}", done, of),
-            )
-        except (errors.ParameterError, errors.SettingsError):
-            raise
-        except errors.CrmOpsError as error:
-            # The run could not begin; the result says so, and the next job has its try.
-            return _failed(name, error, started)
+        return run.run(
+            name,
+            request,
+            opened,
+            started_by=f"crm-ops run ({_user()})",
+            progress=lambda done, of, label: report(f"{name}: {label}", done, of),
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that no user has.
+        return f"user {os.getuid()}"
 
 
 def _failed(name: JobName, error: errors.CrmOpsError, started: float) -> JobResult:

@@ -11,12 +11,11 @@ from typing import Literal
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements, store
-from crm_ops.base.results import Done
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.fold.rows import Counted
 from crm_ops.jobs.work import Request, Tools, Work
-from crm_ops.sources import check, tables, tenants
+from crm_ops.sources import catalog_needs, check, needs, tables, tenants
 
 Kind = Literal["facets", "aggregates"]
 
@@ -43,12 +42,14 @@ def plan(request: Request, tools: Tools, kind: Kind, able: Iterable[str]) -> lis
         check.check(connection, tools.loaded)
         chosen = tenants.chosen(connection, tools.catalog, request.tenants)
         require(chosen)
+        asked = entities(request, tools.catalog, able)
+        require_visible(connection, tools.catalog, asked)
         return [
             Work(
                 label=_label(name, group, len(chosen)),
                 arguments={"entity": name, "tenants": group},
             )
-            for name in entities(request, tools.catalog, able)
+            for name in asked
             for group in _groups(
                 chosen,
                 _sizes(connection, tools.catalog, kind, name, chosen),
@@ -74,36 +75,42 @@ def never_counted(tools: Tools, kind: Kind, name: str, chosen: Sequence[str]) ->
 
 
 def entity(tools: Tools, name: str) -> Counted:
-    """An entity with the types of its table's columns."""
+    """An entity with the types of its table's columns.
+
+    A run may last: what it was planned for is looked at again, so that a table that was changed
+    meanwhile fails the batch in words.
+    """
     declared = tools.catalog.entities[name]
     relation = sql.Relation.parse(declared.table)
     with database.transaction(tools.engine) as connection:
         found = tables.inspect(connection, [relation])
-    if relation not in found:
-        raise errors.DataError(f"the table {relation} of {name} is not there")
-    return Counted(tools.catalog, name, found[relation].columns)
-
-
-def nothing_seen(done: Done, request: Request, tools: Tools, able: Iterable[str]) -> str | None:
-    """What is wrong where no row was seen of a table that holds some; None where all is right.
-
-    Row-level security, or a missing tenant setting, shows our role an empty table without an error.
-    """
-    if request.tenants:
-        return None
-    blind = [
-        name
-        for name in entities(request, tools.catalog, able)
-        if not done.details.get(f"rows.{name}") and _hidden(tools, name)
+    columns = found[relation].columns if relation in found else {}
+    lacking = [
+        need.name
+        for need in catalog_needs.of(tools.catalog)
+        if isinstance(need, needs.Column) and need.relation == relation and need.name not in columns
     ]
-    if not blind:
-        return None
-    tables_named = ", ".join(tools.catalog.entities[name].table for name in blind)
-    return (
-        f"no row was seen of {tables_named}, which hold(s) rows: our role"
-        f" {tools.engine.url.username!r} is kept from them by row-level security; grant it"
-        " BYPASSRLS, or declare tenancy.setting in the catalog"
-    )
+    if lacking:
+        raise errors.DatabaseRefused(
+            f"{relation} has no column {', '.join(dict.fromkeys(lacking))}; see whether the tables"
+            " are still as the catalog says with `crm-ops catalog validate`"
+        )
+    return Counted(tools.catalog, name, columns)
+
+
+def require_visible(connection: sa.Connection, catalog: Catalog, names: Iterable[str]) -> None:
+    """Raise where tables that hold rows show our role none of them, before zeros are served.
+
+    Row-level security, or a wrong tenant setting, shows our role an empty table without an error.
+    """
+    blind = [catalog.entities[name].table for name in names if _hidden(connection, catalog, name)]
+    if blind:
+        role = sql.run(connection, "SELECT current_user").scalar_one()
+        raise errors.NothingSeen(
+            f"no row can be seen of {', '.join(blind)}, which hold(s) rows: our role {role!r} is"
+            " kept from them by row-level security; grant it BYPASSRLS, or declare in"
+            " tenancy.setting what the policies read"
+        )
 
 
 def _sizes(
@@ -142,25 +149,25 @@ def _label(name: str, group: Sequence[str], all_tenants: int) -> str:
     return first if len(group) == 1 else f"{first} and {len(group) - 1} more"
 
 
-def _hidden(tools: Tools, name: str) -> bool:
-    """Whether an entity's table holds rows, by PostgreSQL's statistics, but shows us none."""
-    relation = sql.Relation.parse(tools.catalog.entities[name].table)
-    tenancy = tools.catalog.tenancy
+def _hidden(connection: sa.Connection, catalog: Catalog, name: str) -> bool:
+    """Whether policies keep our role from every row of a table that holds some."""
+    relation = sql.Relation.parse(catalog.entities[name].table)
+    found = tables.inspect(connection, [relation])[relation]
+    if not found.row_security or found.estimated_rows == 0:
+        return False
+    tenancy = catalog.tenancy
     setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
-    with database.transaction(tools.engine) as connection:
-        if tables.inspect(connection, [relation])[relation].estimated_rows == 0:
+    for tenant in tenants.active(connection, catalog) if setting else [""]:
+        if setting is not None:
+            sql.run(
+                connection,
+                "SELECT set_config(%(setting)s, %(tenant)s, true)",
+                setting=setting,
+                tenant=tenant,
+            )
+        if sql.run(connection, f"SELECT 1 FROM {relation.quoted} LIMIT 1").first():
             return False
-        for tenant in tenants.active(connection, tools.catalog) if setting else [""]:
-            if setting is not None:
-                sql.run(
-                    connection,
-                    "SELECT set_config(%(setting)s, %(tenant)s, true)",
-                    setting=setting,
-                    tenant=tenant,
-                )
-            if sql.run(connection, f"SELECT 1 FROM {relation.quoted} LIMIT 1").first():
-                return False
     return True
 
 
-__all__ = ["Kind", "entities", "entity", "never_counted", "nothing_seen", "plan", "require"]
+__all__ = ["Kind", "entities", "entity", "never_counted", "plan", "require", "require_visible"]

@@ -46,9 +46,9 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
     )
 
 
-def conclude(done: Done, request: Request, tools: Tools) -> str | None:
-    """Fail where a table that holds rows showed none."""
-    return counting.nothing_seen(done, request, tools, tools.catalog.entities)
+def conclude(_done: Done, _request: Request, _tools: Tools) -> str | None:
+    """Nothing to add: figures are exact, or their batch failed."""
+    return None
 
 
 __all__ = ["conclude", "do", "plan"]

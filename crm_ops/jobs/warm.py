@@ -26,17 +26,19 @@ _TENANTS_PER_BATCH = 2_000
 def plan(request: Request, tools: Tools) -> list[Work]:
     """Batches of tenants; each warms all entities asked for."""
     store.check(tools.redis)
-    signing.required(tools.signing_key)
+    if tools.catalog.sharing is not None:
+        signing.required(tools.signing_key)
     asked = counting.entities(request, tools.catalog, tools.catalog.entities)
     with database.transaction(tools.engine) as connection:
         check.check(connection, tools.loaded)
         chosen = tenants.chosen(connection, tools.catalog, request.tenants)
-    counting.require(chosen)
+        counting.require(chosen)
+        counting.require_visible(connection, tools.catalog, asked)
     starts = range(0, len(chosen), _TENANTS_PER_BATCH)
     groups = [chosen[at : at + _TENANTS_PER_BATCH] for at in starts]
     return [
         Work(
-            label=f"tenants {at + 1} to {at + len(group)} of {len(chosen)}",
+            label=f"caches: tenants {at + 1} to {at + len(group)} of {len(chosen)}",
             arguments={"entities": asked, "tenants": group},
         )
         for at, group in zip(starts, groups, strict=True)
@@ -75,6 +77,8 @@ def conclude(done: Done, request: Request, tools: Tools) -> str | None:
 def _sharing(
     tools: Tools, entities: Sequence[str], chosen: Sequence[str], *, dry_run: bool
 ) -> Done:
+    if tools.catalog.sharing is None:
+        return Done()
     warmed = warm.warm(
         tools.engine,
         tools.redis,

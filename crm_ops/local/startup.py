@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crm_ops.base import errors
+from crm_ops.base import database, sql, statements
 from crm_ops.local import airflow, connections, databases, rest, services
 from crm_ops.local.layout import Layout
 from crm_ops.local.processes import Program
@@ -24,10 +24,10 @@ def airflow_up(
     port: int,
     note: Note,
 ) -> None:
-    """Start Airflow on `port` and return when its DAGs can run; `client` speaks to that port.
+    """Start Airflow on `port` and return when it is up; `client` speaks to that port.
 
     The metadata are migrated and the settings applied where that was not done before. Raises
-    LocalError where a process dies or a DAG file cannot be imported.
+    LocalError where a process dies or does not come up.
     """
     processes = base.processes
     databases.ensure(base.postgres, _METADATA)
@@ -38,6 +38,7 @@ def airflow_up(
         note("Airflow", "migrating")
         processes.start(programs["migrate"])
         processes.finish("airflow-migrate", timeout_s=_PATIENCE_S)
+    _forget_the_dead(base)
     note("Airflow", "starting")
     for name in ("api-server", "scheduler", "dag-processor"):
         processes.start(programs[name])
@@ -45,12 +46,23 @@ def airflow_up(
     for name in ("settings", "triggerer") if fresh else ("triggerer",):
         processes.start(programs[name])
     client.warm()
-    files = len(list((layout.root / "dags").glob("*.py")))
-    processes.until(lambda: _parsed(client, files), what="DAGs", timeout_s=_PATIENCE_S, every_s=0.2)
     if fresh:
         processes.finish("airflow-settings", timeout_s=_PATIENCE_S)
         databases.note(base.postgres, _METADATA, seen)
     note("Airflow", "up")
+
+
+def _forget_the_dead(base: Services) -> None:
+    """Tell the metadata that what ran here before does not run any more.
+
+    Else the scheduler takes one that was killed for alive, and its tasks for running, for minutes.
+    """
+    engine = database.engine(base.postgres.url(_METADATA))
+    try:
+        with database.transaction(engine) as connection:
+            sql.run(connection, statements.load("crm_ops.local")["forget_jobs"])
+    finally:
+        engine.dispose()
 
 
 def _programs(
@@ -66,12 +78,6 @@ def _programs(
         port=port,
     )
     return airflow.programs(layout, environment)
-
-
-def _parsed(client: rest.Airflow, files: int) -> bool:
-    for failure in client.import_failures():
-        raise errors.LocalError(f"{failure.file} cannot be imported: {failure.reason}")
-    return len(client.dags()) >= files
 
 
 __all__ = ["airflow_up"]

@@ -5,3 +5,8 @@ FROM crm_ops.run
 WHERE job = %(job)s AND started_by = %(started_by)s
 ORDER BY id DESC
 LIMIT 1;
+
+-- name: forget_jobs
+-- Closes what Airflow's metadata has as running, at a moment when none of it can run. A second time
+-- there is nothing to close.
+UPDATE public.job SET state = 'failed', end_date = now() WHERE state = 'running';

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import database
+from crm_ops.base import database, errors
 from crm_ops.base.results import JobResult
 from crm_ops.local import outcome, ports, rest, services, startup
 from crm_ops.local.layout import Layout
@@ -26,6 +26,7 @@ class Stack:
     services: Services
     engine: sa.Engine
     airflow: rest.Airflow
+    started_at: datetime
     note: Note
 
     @property
@@ -36,8 +37,11 @@ class Stack:
     def run(self, jobs: Mapping[str, str]) -> list[JobResult]:
         """Run jobs once through Airflow, all at once, and say what each did.
 
-        `jobs` is each job's DAG id by its name. A job that failed is a result, not an error.
+        `jobs` is each job's DAG id by its name. A job that failed is a result, not an error; a DAG
+        file that cannot be imported raises LocalError.
         """
+        until = self.services.processes.until
+        until(lambda: self._read(jobs.values()), what="a DAG", timeout_s=120, every_s=0.2)
         run_id = f"up__{datetime.now(UTC).isoformat()}"
         # Unpaused after it was triggered, so that our run goes before a scheduled one.
         runs = {job: self.airflow.trigger(dag_id, run_id) for job, dag_id in jobs.items()}
@@ -53,8 +57,18 @@ class Stack:
             return all(run.ended for run in runs.values())
 
         # A DAG's own timeout ends its run long before.
-        self.services.processes.until(ended, what="a job", timeout_s=3600, every_s=0.2)
+        until(ended, what="a job", timeout_s=3600, every_s=0.2)
         return [self._outcome(job, run) for job, run in runs.items()]
+
+    def _read(self, dag_ids: Iterable[str]) -> bool:
+        """Whether Airflow has read these DAGs from their files as they are now."""
+        for failure in self.airflow.import_failures():
+            if failure.at >= self.started_at:
+                raise errors.LocalError(f"{failure.file} cannot be imported: {failure.reason}")
+        found = self.airflow.dags()
+        return all(
+            dag_id in found and found[dag_id].parsed_at >= self.started_at for dag_id in dag_ids
+        )
 
     def _outcome(self, job: str, run: rest.Run) -> JobResult:
         failed = [task.task_id for task in self.airflow.tasks(run) if task.state == "failed"]
@@ -85,12 +99,13 @@ def stack(
         _client(base, port) as client,
     ):
         prepared = helper.submit(prepare, engine)
+        started_at = datetime.now(UTC)
         startup.airflow_up(layout, base, client, inherited=inherited, port=port, note=note)
         if not prepared.done():
             note("data", "being made")
         base.processes.until(prepared.done, what="the data", timeout_s=3600)
         prepared.result()
-        yield Stack(base, engine, client, note)
+        yield Stack(base, engine, client, started_at, note)
 
 
 @contextmanager

@@ -124,31 +124,32 @@ class TestRefusals:
     def test_a_lock_that_somebody_holds(self, table: sa.Engine) -> None:
         with databases.transaction(table) as holder, opened(table) as engine:
             sql.run(holder, "LOCK TABLE public.t IN ACCESS EXCLUSIVE MODE")
-            with pytest.raises(errors.DatabaseBusy, match="lock timeout.*tried again"):
+            with pytest.raises(errors.DatabaseBusy, match=r"lock timeout.*tried again"):
                 numbers(engine)
 
     def test_a_statement_that_takes_too_long(self, database: sa.Engine) -> None:
         with (
             opened(database) as engine,
-            pytest.raises(errors.DatabaseBusy, match="statement timeout.*tried again"),
+            pytest.raises(errors.DatabaseBusy, match=r"statement timeout.*tried again"),
         ):
             execute(engine, "SELECT pg_sleep(5)")
 
     def test_a_privilege_that_our_role_lacks(self, table: sa.Engine) -> None:
-        with (
-            pytest.raises(
-                errors.PermissionMissing,
-                match=r"may not: permission denied for table t; grant it as in docs/permissions.md",
-            ) as caught,
-            databases.transaction(table, keep=False) as connection,
-        ):
-            sql.run(connection, "CREATE ROLE crm_ops_nobody")
-            sql.run(connection, "SET LOCAL ROLE crm_ops_nobody")
-            sql.run(connection, "SELECT n FROM public.t")
-        assert repr(table.url.username) in str(caught.value)
+        def read_as_nobody() -> None:
+            with databases.transaction(table, keep=False) as connection:
+                sql.run(connection, "CREATE ROLE crm_ops_nobody")
+                sql.run(connection, "SET LOCAL ROLE crm_ops_nobody")
+                sql.run(connection, "SELECT n FROM public.t")
+
+        with pytest.raises(errors.PermissionMissing) as caught:
+            read_as_nobody()
+        assert str(caught.value) == (
+            f"the database role {table.url.username!r} may not: permission denied for table t;"
+            " grant it as in docs/permissions.md"
+        )
 
     def test_a_column_that_is_not_there(self, table: sa.Engine) -> None:
-        with pytest.raises(errors.DatabaseRefused, match='"m" does not exist.*catalog validate'):
+        with pytest.raises(errors.DatabaseRefused, match=r'"m" does not exist.*validate'):
             execute(table, "SELECT m FROM public.t")
 
     def test_our_own_tables_that_are_not_there(self, database: sa.Engine) -> None:

@@ -1,4 +1,4 @@
-"""An error names the thing and the remedy; many tenants that failed make a message of bounded size."""
+"""An error names the thing and the remedy, in a message of bounded size."""
 
 from __future__ import annotations
 

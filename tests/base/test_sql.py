@@ -102,9 +102,7 @@ class TestRelation:
 
     @on_one_server
     @given(name=names)
-    def test_a_table_of_any_name_is_found_by_it(
-        self, connection: sa.Connection, name: str
-    ) -> None:
+    def test_a_table_of_any_name_is_found_by_it(self, connection: sa.Connection, name: str) -> None:
         relation = Relation("pg_temp", name)
         sql.run(connection, f"CREATE TEMPORARY TABLE {sql.identifier(name)} AS SELECT 7 AS n")
         assert sql.run(connection, f"SELECT n FROM {relation.quoted}").scalar_one() == 7
@@ -112,8 +110,10 @@ class TestRelation:
 
     @pytest.mark.parametrize(
         "text",
-        ["", "lead", "crm.", ".lead", "a.b.c", 'crm."lead', 'crm.le"ad', '"".lead', "a..b"]
-        + ["crm." + "x" * 64, "crm.a\0b", '"crm"lead'],
+        [
+            *("", "lead", "crm.", ".lead", "a.b.c", 'crm."lead', 'crm.le"ad', '"".lead', "a..b"),
+            *("crm." + "x" * 64, "crm.a\0b", '"crm"lead'),
+        ],
     )
     def test_what_is_no_table_name_is_refused_with_the_remedy(self, text: str) -> None:
         with pytest.raises(errors.ParameterError, match=r"write schema\.table"):
@@ -123,6 +123,8 @@ class TestRelation:
 def test_a_choice_leads_each_value_to_its_result(connection: sa.Connection) -> None:
     arms = {sql.literal("a'%"): sql.literal("first"), sql.literal("b"): sql.literal("second")}
     choice = sql.choose("%(given)s", arms, sql.literal("other"))
-    found = [sql.run(connection, f"SELECT {choice}", given=x).scalar_one() for x in ("a'%", "b", "")]
+    found = [
+        sql.run(connection, f"SELECT {choice}", given=x).scalar_one() for x in ("a'%", "b", "")
+    ]
     assert found == ["first", "second", "other"]
     assert sql.choose("x", {}, "1") == "1"

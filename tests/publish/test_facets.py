@@ -16,6 +16,7 @@ from crm_ops.catalog.catalog import Catalog
 from crm_ops.fold import rebuild
 from crm_ops.publish import codec, facets
 from crm_ops.publish.codec import Bucket, Facet
+from crm_ops.publish.writer import Written
 from tests.fold import shop
 from tests.fold.shop import Order
 
@@ -32,9 +33,7 @@ def count(engine: sa.Engine, tenants: list[str] = EVERYBODY) -> None:
     rebuild.facet_counts(engine, shop.counted(), tenants)
 
 
-def publish(
-    engine: sa.Engine, store: stores.Client, of: Catalog | None = None
-) -> facets.writer.Written:
+def publish(engine: sa.Engine, store: stores.Client, of: Catalog | None = None) -> Written:
     entity = (of or shop.catalog()).entities["order"]
     return facets.publish(engine, store, "order", entity, EVERYBODY, now=datetime.now(UTC))
 
@@ -72,7 +71,7 @@ def test_each_tenant_has_one_value_that_equals_the_tables(
     written = publish(engine, store)
 
     assert written.values == len(EVERYBODY) == store.dbsize()
-    assert written.bytes == sum(store.strlen(key) for key in store.keys())
+    assert written.bytes == sum(store.strlen(key) for key in store.scan_iter())
     expected = shop.facet_counts(orders)
     for tenant in EVERYBODY:
         found = served(store, tenant)
@@ -220,9 +219,7 @@ def test_a_facet_that_is_no_longer_declared_is_not_served(
     assert "state" not in found.facets
 
 
-def test_publishers_that_meet_end_with_the_newest_counts(
-    engine: sa.Engine, redis_url: str
-) -> None:
+def test_publishers_that_meet_end_with_the_newest_counts(engine: sa.Engine, redis_url: str) -> None:
     def work(first: int) -> None:
         with stores.client(redis_url) as client:
             for at in range(first, first + 8):

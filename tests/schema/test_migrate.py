@@ -139,7 +139,9 @@ class TestRequire:
 
     def test_a_database_that_was_never_migrated(self, database: sa.Engine) -> None:
         with (
-            pytest.raises(errors.SettingsError, match="is at nothing and .*; run `crm-ops migrate`"),
+            pytest.raises(
+                errors.SettingsError, match=r"is at nothing and .*; run `crm-ops migrate`"
+            ),
             databases.transaction(database) as connection,
         ):
             migrate.require(connection)
