@@ -1,4 +1,4 @@
-"""Plans and applies what captures changes: only what differs, in short transactions on their tables.
+"""Plans and applies what captures changes: only what differs, in short transactions.
 
 A table's writers wait at most for one lock attempt (milliseconds); an attempt that does not get its
 lock is tried again, until the time for it is used up.
@@ -59,7 +59,7 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
     moved = {step.relation.name for step in steps}
     for log in wanted:
         applied = None if log.relation.name in moved else known.get(log.relation.name)
-        found, triggers = state.shape(connection, log)
+        found, _ = state.shape(connection, log)
         if applied is None or applied.definition != ddl.checksum(log) or found != applied.shape:
             there = log.relation.name not in moved
             columns = _columns(connection, log) if there else {}

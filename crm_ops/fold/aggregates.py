@@ -50,10 +50,7 @@ def recount(counted: rows.Counted) -> str:
 
 
 def changes(counted: rows.Counted) -> str:
-    """One SELECT of what the drained changes change: n and total are differences, low and high NULL
-
-    Of the rest see `extremes.changes`.
-    """
+    """One SELECT of what the drained changes change: differences of n and total, no extremes."""
     return _select(counted, rows.changes())
 
 
@@ -76,7 +73,8 @@ def _select(counted: rows.Counted, source: rows.Source) -> str:
          CASE WHEN wanted.extremes THEN {_pick("low", measured)} END AS low,
          CASE WHEN wanted.extremes THEN {_pick("high", measured)} END AS high
   FROM (
-    SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g, {_figures(measured, source)}
+    SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g,
+           {_figures(measured, source)}
     FROM (
       SELECT {_joined(*_source(counted, keys, measured), *source.column())}
       FROM {source.relation} AS r WHERE {source.condition}

@@ -29,7 +29,8 @@ class Drained:
     """What a fold did.
 
     `changes` log rows were applied to `figures` figures of `tenants`; the figures of `recounted`
-    tenants were in part counted anew; those of `distrusted` cannot be right and must be rebuilt.
+    tenants were in part counted anew. `distrusted` tenants must be rebuilt before they are served;
+    the figures of those in `repairs` could not be right, which is a defect.
     """
 
     changes: int = 0
@@ -37,6 +38,7 @@ class Drained:
     tenants: tuple[str, ...] = ()
     recounted: int = 0
     distrusted: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
 
 
 def within(
@@ -49,16 +51,17 @@ def within(
     recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
     touched = sorted({*row.facets, *row.aggregates})
     load = statements.load("crm_ops.fold")
-    distrusted: tuple[str, ...] = ()
+    found: dict[str, bool] = {}
     if touched:
         names = list(aggregates.of_entity(counted))
         of_tenants = {"entity": counted.name, "tenants": touched, "aggregates": names}
         sql.run(connection, load["sweep_facets"], of_tenants)
         if names:
             sql.run(connection, load["sweep_aggregates"], of_tenants)
-        distrusted = _impossible(connection, counted, touched, names)
+        found = _impossible(connection, counted, touched, names)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
-    return Drained(row.changes, row.written, tuple(touched), recounted, distrusted)
+    repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
+    return Drained(row.changes, row.written, tuple(touched), recounted, tuple(found), repairs)
 
 
 def _lost(
@@ -112,8 +115,8 @@ def _outdated(connection: sa.Connection, counted: rows.Counted, as_of: datetime)
 
 def _impossible(
     connection: sa.Connection, counted: rows.Counted, touched: list[str], names: list[str]
-) -> tuple[str, ...]:
-    """Find, and distrust, tenants whose figures contradict themselves or exceed the limit."""
+) -> dict[str, bool]:
+    """Find, and distrust, tenants whose figures contradict themselves (true) or are too many."""
     single = [
         name for name, facet in counted.entity.facets.items() if not isinstance(facet, LinkFacet)
     ]
@@ -131,15 +134,14 @@ def _impossible(
             found[row.tenant] |= row.impossible
     if found:
         sql.run(connection, load["distrust"], entity=counted.name, tenants=list(found))
-    repairs = tuple(sorted(tenant for tenant, impossible in found.items() if impossible))
-    for tenant in repairs:
+    for tenant in (tenant for tenant, impossible in found.items() if impossible):
         _log.error(
             "%s of tenant %s do not add up and are counted anew: changes were missed",
             counted.name,
             tenant,
             extra={"action": "repair", "entity": counted.name, "tenant": tenant},
         )
-    return repairs
+    return dict(sorted(found.items()))
 
 
 __all__ = ["Drained", "within"]

@@ -1,4 +1,4 @@
-"""Counts tenants' figures anew inside a snapshot: all of them, or only some facets or aggregates."""
+"""Counts tenants' figures anew inside a snapshot: all of them, or some facets or aggregates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, sql
+from crm_ops.base import sql
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.fold import aggregates, definition, facets, rows
@@ -36,17 +36,15 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
 
     The planner takes computed keys for unique and would sort, which takes twice as long as hashing.
     """
-    return (
-        sql.run(
-            connection,
-            "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-            " set_config('work_mem', '256MB', true),"
-            " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
-            timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
-        )
-        .one()
-        .as_of
-    )  # type: ignore[no-any-return]
+    row = sql.run(
+        connection,
+        "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
+        " set_config('work_mem', '256MB', true),"
+        " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
+        timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
+    ).one()
+    as_of: datetime = row.as_of
+    return as_of
 
 
 def within(
@@ -66,22 +64,23 @@ def within(
     """
     made_with = definition.of(counted, kind)
     definition.remember(connection, made_with)
+    bound: list[str] | None
     if kind == "aggregates":
         names = list(made_with.parts) if only is None else list(only)
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
-        statement, bound = aggregates.rebuild(reduced), {"aggregates": names}
+        statement, bound = aggregates.rebuild(reduced), names
     else:
         reduced = counted if only is None else _only_facets(counted, only)
         statement = facets.rebuild(reduced)
-        bound = {"facets": None if only is None else ["", *only]}  # type: ignore[dict-item]
+        bound = None if only is None else ["", *only]
     limit = counted.catalog.limits.distinct_values_per_facet
     seen = written = 0
-    for group in _visible(connection, counted, tenants):
+    for group in visible(connection, counted, tenants):
         row = sql.run(
             connection,
             statement,
-            bound,
+            {kind: bound},
             entity=counted.name,
             tenants=group,
             limit=limit,
@@ -95,7 +94,7 @@ def within(
     return Counts(seen, written)
 
 
-def _visible(
+def visible(
     connection: sa.Connection, counted: rows.Counted, tenants: Sequence[str]
 ) -> Iterator[list[str]]:
     """The tenants whose rows can be seen together: all, or one where row-level security asks."""
@@ -147,4 +146,4 @@ def _reasons(over: Sequence[tuple[str, str, int]], entity: str, limit: int) -> d
     }
 
 
-__all__ = ["Counts", "TooMany", "prepare", "within"]
+__all__ = ["Counts", "TooMany", "prepare", "visible", "within"]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements
 from crm_ops.changes import state as changes
+from crm_ops.changes.state import State
 from crm_ops.fold import aggregates, definition, drain, recount, rows
 from crm_ops.fold.drain import Drained
+
+# From so many dead rows on, reading past them costs more than taking them away.
+_WORTH_VACUUMING = 10_000
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Refreshed:
     there is no log to fold.
     """
 
-    drained: Drained = Drained()
+    drained: Drained = field(default_factory=Drained)
     set_aside: str | None = None
     unusable: str | None = None
 
@@ -51,9 +55,19 @@ def fold(
             changes.set_aside(connection, state)
             return Refreshed(set_aside=reason)
         try:
-            return Refreshed(drain.within(connection, counted, state, as_of=as_of))
+            drained = drain.within(connection, counted, state, as_of=as_of)
         except recount.TooMany as error:
             raise errors.TenantsFailed(error.failures) from error
+    if drained.changes >= _WORTH_VACUUMING and not dry_run:
+        _vacuum(engine, state)
+    return Refreshed(drained)
+
+
+def _vacuum(engine: sa.Engine, state: State) -> None:
+    """Give the log's space back; not where somebody else is about to."""
+    with database.autocommit(engine) as connection:
+        for log in state.logs:
+            sql.run(connection, f"VACUUM (SKIP_LOCKED) {log.relation.quoted}")
 
 
 def uncaptured(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -> list[str]:

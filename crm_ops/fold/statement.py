@@ -29,15 +29,16 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     parts = [drained, _facets(counted, gained)]
     if aggregates.of_entity(counted):
         parts.append(_aggregates(counted, gained))
-        answer = f"""
+        answer = """
        (SELECT count(*) FROM facet_kept) + (SELECT count(*) FROM aggregate_kept) AS written,
        ARRAY(SELECT tenant FROM facets_moved) AS facets,
        ARRAY(SELECT tenant FROM aggregates_moved) AS aggregates,
        coalesce((SELECT json_agg(json_build_array(aggregate, tenant)) FROM lost), '[]') AS lost"""
     else:
         answer = """
-       (SELECT count(*) FROM facet_kept) AS written, ARRAY(SELECT tenant FROM facets_moved) AS facets,
-       ARRAY[]::text[] AS aggregates, '[]'::json AS lost"""
+       (SELECT count(*) FROM facet_kept) AS written,
+       ARRAY(SELECT tenant FROM facets_moved) AS facets, ARRAY[]::text[] AS aggregates,
+       '[]'::json AS lost"""
     return f"WITH {', '.join(parts)}\nSELECT {total} AS changes,{answer}"
 
 

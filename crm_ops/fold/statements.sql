@@ -86,3 +86,16 @@ SELECT (SELECT count(*) FROM counts) + (SELECT count(*) FROM figures) AS removed
 SELECT tenant FROM crm_ops.refresh
 WHERE entity = %(entity)s AND kind = ANY(%(kinds)s::text[]) AND captured
 GROUP BY tenant HAVING count(*) = cardinality(%(kinds)s::text[]);
+
+-- name: proved
+-- Notes that tenants' figures were found equal to a count of the rows.
+UPDATE crm_ops.refresh SET proved_at = %(as_of)s
+WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]);
+
+-- name: oldest_proofs
+-- Tenants by the age of their proof, those never proved first. Only reads.
+SELECT tenant FROM crm_ops.refresh
+WHERE entity = %(entity)s AND captured
+GROUP BY tenant
+ORDER BY min(coalesce(proved_at, '-infinity')), tenant
+LIMIT %(count)s;
