@@ -116,7 +116,9 @@ def _do(engine: sa.Engine, step: Step) -> None:
         )
         known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
         before = known.get(step.relation.name)
-        seen = None if step.log is None else state.shape(connection, step.log)[0]
+        seen = None
+        if step.log is not None and before is not None:
+            seen, _ = state.shape(connection, step.log, before.watched)
         for statement in step.sql:
             sql.run(connection, statement)
         if step.log is None:
@@ -136,6 +138,7 @@ def _do(engine: sa.Engine, step: Step) -> None:
             entity=step.log.entity,
             relation=str(step.log.source),
             definition=ddl.checksum(step.log),
+            watched=list(step.log.watched),
             shape=found,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,14 +72,19 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> State:
     return State(wanted, None, "; ".join(spoiled) or None)
 
 
-def shape(connection: sa.Connection, log: Log) -> tuple[str, int]:
-    """The checksum of what must not change unseen, and how many of our triggers are in force."""
+def shape(
+    connection: sa.Connection, log: Log, watched: Sequence[str] | None = None
+) -> tuple[str, int]:
+    """The checksum of what must not change unseen, and how many of our triggers are in force.
+
+    `watched` are the columns to look at, by default those that the log needs.
+    """
     row = sql.run(
         connection,
         statements.load("crm_ops.changes")["shape"],
         source=sql.readable(log.source.quoted),
         function=sql.readable(log.relation.quoted),
-        columns=list(log.watched),
+        columns=list(log.watched if watched is None else watched),
     ).one()
     return str(row.shape), int(row.triggers)
 

@@ -1,6 +1,6 @@
 -- name: captures
 -- The logs that were applied, of an entity or of all; only reads.
-SELECT log, entity, relation, definition, shape FROM crm_ops.capture
+SELECT log, entity, relation, definition, watched, shape FROM crm_ops.capture
 WHERE %(entity)s::text IS NULL OR entity = %(entity)s
 ORDER BY log;
 
@@ -9,8 +9,9 @@ ORDER BY log;
 -- A trigger that was switched off and on again has another xmin. Only reads.
 SELECT md5(concat_ws('|',
         (SELECT string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-         FROM pg_partition_tree(found.relation) AS tree
-         JOIN pg_class AS c ON c.oid = tree.relid),
+         FROM pg_class AS c
+         WHERE c.oid = found.relation
+            OR c.oid IN (SELECT relid FROM pg_partition_tree(found.relation))),
         (SELECT string_agg(a.attname || ':' || format_type(a.atttypid, a.atttypmod), ','
                            ORDER BY a.attname)
          FROM pg_attribute AS a
@@ -36,10 +37,11 @@ ORDER BY a.attnum;
 
 -- name: remember
 -- Notes what was applied; safe to repeat.
-INSERT INTO crm_ops.capture (log, entity, relation, definition, shape)
-VALUES (%(log)s, %(entity)s, %(relation)s, %(definition)s, %(shape)s)
+INSERT INTO crm_ops.capture (log, entity, relation, definition, watched, shape)
+VALUES (%(log)s, %(entity)s, %(relation)s, %(definition)s, %(watched)s, %(shape)s)
 ON CONFLICT (log) DO UPDATE
-SET relation = excluded.relation, definition = excluded.definition, shape = excluded.shape,
+SET relation = excluded.relation, definition = excluded.definition,
+    watched = excluded.watched, shape = excluded.shape,
     applied_at = now();
 
 -- name: forget

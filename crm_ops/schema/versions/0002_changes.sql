@@ -5,6 +5,7 @@ CREATE TABLE crm_ops.capture (
     entity text NOT NULL,
     relation text NOT NULL,
     definition text NOT NULL,
+    watched text[] NOT NULL,
     shape text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
