@@ -61,7 +61,7 @@ def told(blockers: Sequence[Blocker]) -> str:
 def _told(blocker: Blocker) -> str:
     if blocker.pid is None:
         return "a prepared transaction (see pg_prepared_xacts)"
-    state = blocker.state or "state unknown"
+    state = blocker.state or "in a state that pg_read_all_stats would show"
     age = f" for {blocker.age_s} s" if blocker.age_s is not None else ""
     application = blocker.application or "unnamed"
     return f"pid {blocker.pid} (application {application!r}, role {blocker.role}, {state}{age})"

@@ -20,7 +20,7 @@ from crm_ops.base.sql import Relation
 _log = logging.getLogger(__name__)
 
 # Writers wait meanwhile; ATTACH looks at every row of DEFAULT.
-_LONGEST_STATEMENT_MS = 10_000
+_LONGEST_STATEMENT_MS = 5_000
 
 # What ATTACH asks of a partition. It adds indexes, keys and row triggers by itself; an identity
 # stays the parent's. No CHECK to spare it the scan: it looks at no more than the rows just moved.

@@ -172,7 +172,8 @@ SELECT set_config('lock_timeout', %(lock_timeout_ms)s::text, true);
 
 -- name: blockers
 -- Who holds locks that stand in the way of ours, the longest transaction first; only reads.
--- Tables that the audit log refers to are locked with it, when a partition comes or goes.
+-- Tables that the audit log refers to are locked with it when a partition comes or goes, and all
+-- partitions are looked at.
 WITH wanted AS (
     SELECT class.oid, given.conflicting
     FROM jsonb_to_recordset(%(locks)s::jsonb)
@@ -185,6 +186,9 @@ WITH wanted AS (
     SELECT key.confrelid, ARRAY['RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock',
         'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock']
     FROM wanted JOIN pg_constraint AS key ON key.conrelid = wanted.oid AND key.contype = 'f'
+    UNION ALL
+    SELECT part.inhrelid, ARRAY['AccessExclusiveLock']
+    FROM wanted JOIN pg_inherits AS part ON part.inhparent = wanted.oid
 )
 SELECT lock.pid, activity.usename AS role, activity.application_name AS application,
     coalesce(activity.state, activity.backend_type) AS state,

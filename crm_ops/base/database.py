@@ -29,25 +29,32 @@ _BUSY = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long we may wait (milliseconds) and how much memory a sort or hash may take."""
+    """How long we may wait for a lock and for a statement, in milliseconds."""
 
     lock_timeout_ms: int = 2_000
     statement_timeout_ms: int = 600_000
-    work_mem_mb: int = 256
 
 
 def engine(url: str, *, limits: Limits | None = None) -> sa.Engine:
     """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits."""
     try:
         address = sa.make_url(url)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError):
+        # The cause is not kept: it may quote a part of the password.
         raise errors.SettingsError(
-            "the database URL cannot be read; write postgresql://user:password@host:port/database"
-        ) from error
+            "the database URL cannot be read; write postgresql://user:password@host:port/database,"
+            " with @, / and % in a password as %40, %2F and %25"
+        ) from None
     if address.get_backend_name() not in ("postgresql", "postgres"):
         raise errors.SettingsError(
             f"the database URL is for {address.get_backend_name()!r}; PostgreSQL is needed"
         )
+    try:
+        psycopg.conninfo.make_conninfo(**dict.fromkeys(address.query, ""))
+    except psycopg.ProgrammingError as error:
+        raise errors.SettingsError(
+            f"the database URL cannot be used: {str(error).strip()}; see libpq's options"
+        ) from error
     made = sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,

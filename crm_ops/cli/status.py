@@ -1,7 +1,8 @@
-"""`crm-ops status`: the last run of each job, and how fresh the figures are."""
+"""`crm-ops status`: the jobs, how fresh the figures are, and the audit log."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import msgspec
@@ -80,6 +81,21 @@ def _show(found: status.Status) -> None:
     for each in found.capture:
         if each.problem:
             output.note(f"{each.entity}: {each.problem}")
+    if found.audit is not None:
+        output.table(
+            (
+                "audit log",
+                "partitions",
+                "bytes",
+                "rows",
+                "in DEFAULT",
+                "detached",
+                "detached bytes",
+                "runway days",
+            ),
+            [dataclasses.astuple(found.audit)],
+            numbers=7,
+        )
     for name, run in found.jobs.items():
         if run is not None and run.error:
             output.note(f"{name}: {run.error}")

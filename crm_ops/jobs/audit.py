@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from crm_ops.audit import apply, layout, summary
+from crm_ops.audit import apply, layout, rights, summary
 from crm_ops.audit import plan as planning
 from crm_ops.base import database, errors
 from crm_ops.base.results import Done
@@ -27,7 +27,7 @@ def plan(_request: Request, tools: Tools) -> list[Work]:
     policy = _policy(tools)
     with database.transaction(tools.engine) as connection:
         check.check(connection, tools.loaded)
-        layout.read(connection, policy)
+        rights.require(connection, layout.read(connection, policy).parent.table)
     return [
         Work(label=f"{policy.table}: create partitions ahead", arguments={"step": CREATE}),
         Work(label=f"{policy.table}: retire expired partitions", arguments={"step": RETIRE}),

@@ -1,4 +1,4 @@
-"""How things stand: the last run of each job, and how old the served figures are. It only reads."""
+"""How things stand: jobs, the age of the served figures, the audit log. It only reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
+from crm_ops.audit import layout, summary
 from crm_ops.base import database, sql, statements
 from crm_ops.changes import state as changes
 from crm_ops.jobs import ledger, registry
@@ -47,11 +48,15 @@ class Capture:
 
 @dataclass(frozen=True)
 class Status:
-    """The last run of each job (None where it never ran), and the freshness of the figures."""
+    """The last run of each job (None where it never ran), the figures' freshness, the audit log.
+
+    `audit` is None where the catalog declares no audit log.
+    """
 
     jobs: dict[str, ledger.LastRun | None]
     freshness: tuple[Freshness, ...]
     capture: tuple[Capture, ...]
+    audit: summary.Summary | None
 
     @property
     def healthy(self) -> bool:
@@ -62,15 +67,20 @@ class Status:
 
 
 def read(tools: Tools, tenants: Sequence[str] = ()) -> Status:
-    """Read the ledger, the moments of the figures (of `tenants`, or of all), and the logs."""
+    """Read the ledger, the figures' moments (of `tenants`, or of all), the logs, the audit log."""
     with database.transaction(tools.engine) as connection:
         migrate.require(connection)
         statement = statements.load("crm_ops.jobs")["freshness"]
         rows = sql.run(connection, statement, tenants=list(tenants))
         freshness = tuple(Freshness(**row) for row in rows.mappings())
         capture = tuple(_capture(connection, tools, name) for name in tools.catalog.entities)
+        policy = tools.catalog.audit
+        audit = None
+        if policy is not None:
+            audit = summary.of(layout.read(connection, policy), tools.clock())
     runs = ledger.last_runs(tools.engine)
-    return Status({name: runs.get(name) for name in registry.JOBS}, freshness, capture)
+    last = {name: runs.get(name) for name in registry.JOBS}
+    return Status(last, freshness, capture, audit)
 
 
 def _capture(connection: sa.Connection, tools: Tools, name: str) -> Capture:

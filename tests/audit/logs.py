@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import psycopg
@@ -61,7 +62,8 @@ def create(
     default: bool = True,
 ) -> None:
     """An audit log with `partitions`: months (`2024-03`), or names with their bounds in SQL."""
-    migrate.upgrade(engine)
+    if not exists(engine, "crm_ops.audit_partition"):
+        migrate.upgrade(engine)
     if not isinstance(partitions, Mapping):
         partitions = {
             f"{table.name}_p{each.replace('-', '')}": (
@@ -163,16 +165,22 @@ def state(engine: sa.Engine, name: str) -> tuple[object, ...] | None:
     return None if found is None else tuple(found)
 
 
-def acting_as(engine: sa.Engine, role: str) -> sa.Engine:
-    """The same database as another role sees it."""
+@contextmanager
+def as_role(engine: sa.Engine, *grants: str) -> Iterator[sa.Engine]:
+    """The same database as a new role sees it, after `grants` with `{role}` for its name."""
+    role = f"role_of_{engine.url.database}"
+    run(engine, f"CREATE ROLE {role}", *(grant.format(role=role) for grant in grants))
     made = database.engine(engine.url.render_as_string(hide_password=False))
 
     @sa.event.listens_for(made, "connect")
     def become(connection: psycopg.Connection[object], _record: object) -> None:
-        connection.execute(f"SET ROLE {role}")  # type: ignore[call-overload]
+        connection.execute("SELECT set_config('role', %s, false)", [role])
         connection.commit()
 
-    return made
+    yield made
+    made.dispose()
+    run(engine, f"REASSIGN OWNED BY {role} TO CURRENT_USER", f"DROP OWNED BY {role}")
+    run(engine, f"DROP ROLE {role}")
 
 
 def interrupt_detach(engine: sa.Engine, partition: str) -> None:
