@@ -105,6 +105,7 @@ def _request(params: Mapping[str, Any]) -> Any:
         entities=tuple(params["entities"] or ()),
         tenants=tuple(params["tenants"] or ()),
         dry_run=params["dry_run"],
+        mode=params["mode"],
     )
 
 

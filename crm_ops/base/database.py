@@ -108,6 +108,53 @@ def transaction(
                 begun.rollback()
 
 
+@dataclass(frozen=True)
+class Lock:
+    """An advisory lock by name; `shared` ones of one name may be held together."""
+
+    name: str
+    shared: bool = False
+
+
+@contextmanager
+def snapshot(
+    made: sa.Engine, *locks: Lock, wait_s: int, keep: bool = True
+) -> Iterator[sa.Connection]:
+    """One REPEATABLE READ transaction, whose snapshot is taken after `locks` are held.
+
+    The locks are ours alone, so they may be waited for (`wait_s` seconds) without anybody waiting
+    on us; they are given back when the transaction has ended, also by a lost connection.
+    """
+    with translated(made), made.connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            with connection.begin():
+                sql.run(
+                    connection,
+                    "SELECT set_config('lock_timeout', %(wait)s, true)",
+                    wait=f"{wait_s}s",
+                )
+                for lock_ in locks:
+                    _hold(connection, lock_)
+            with connection.begin() as begun:
+                yield connection
+                if not keep:
+                    begun.rollback()
+        finally:
+            if not connection.invalidated and not connection.closed:
+                with connection.begin():
+                    sql.run(connection, "SELECT pg_advisory_unlock_all()")
+
+
+def _hold(connection: sa.Connection, lock_: Lock) -> None:
+    taker = "pg_advisory_lock_shared" if lock_.shared else "pg_advisory_lock"
+    sql.run(
+        connection,
+        f"SELECT {taker}(hashtextextended(%(name)s, 0))",
+        name=f"crm_ops:{lock_.name}",
+    )
+
+
 @contextmanager
 def autocommit(made: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose statements each commit by themselves (VACUUM, FINALIZE)."""
@@ -174,11 +221,13 @@ def try_lock(connection: sa.Connection, name: str) -> bool:
 
 __all__ = [
     "Limits",
+    "Lock",
     "address",
     "autocommit",
     "bounded",
     "engine",
     "lock",
+    "snapshot",
     "transaction",
     "translated",
     "try_lock",

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import typer
 
 from crm_ops.base import errors
-from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up
+from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up, verify
 
 app = typer.Typer(
     name="crm-ops",
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("status")(status.command)
+app.command("verify")(verify.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
 app.add_typer(catalog.app, name="catalog")

@@ -15,7 +15,7 @@ from crm_ops.base.results import JobResult
 from crm_ops.catalog.schedule import JobName
 from crm_ops.cli import exits, options, output, tools
 from crm_ops.jobs import registry, run
-from crm_ops.jobs.work import Request, Tools
+from crm_ops.jobs.work import Mode, Request, Tools
 
 
 def command(
@@ -32,6 +32,10 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count and plan, but write nothing.")
     ] = False,
+    mode: Annotated[
+        Mode,
+        typer.Option("--mode", help="Fold the changes where that is exact, only fold, or recount."),
+    ] = "auto",
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
     redis_url: options.RedisUrl = None,
@@ -39,7 +43,7 @@ def command(
 ) -> None:
     """Run the jobs; exit 0 done, 1 failed, 2 wrong call, 4 some tenants failed."""
     names = [registry.named(name).name for name in task or registry.JOBS]
-    request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run)
+    request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run, mode)
     given = tools.settings_from(database_url, redis_url, catalog)
     results = _run(names, request, given)
     if as_json:

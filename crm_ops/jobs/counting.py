@@ -1,23 +1,32 @@
-"""What the two counting jobs share: which entities and tenants, cut into batches of even size.
+"""Plans the two counting jobs: which entities, whether to fold or to count anew, in which batches.
 
-A batch is many tenants up to a number of rows, or one large tenant: few tasks, none of them long.
+All changes of an entity are one batch. What is counted anew is cut by tenants: many up to a number
+of rows, or one large one: few tasks, none of them long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy
+from crm_ops.changes import state as changes
+from crm_ops.changes.state import State
+from crm_ops.fold import refresh
+from crm_ops.fold.definition import Kind
 from crm_ops.fold.rows import Counted
 from crm_ops.jobs.work import Request, Tools, Work
 from crm_ops.sources import catalog_needs, check, needs, tables, tenants
 
-Kind = Literal["facets", "aggregates"]
+_log = logging.getLogger(__name__)
+
+# A change is two log rows; measured, folding them costs as much as counting about two rows anew.
+_BREAK_EVEN = 0.5
+_SMALL = 20_000
 
 
 def entities(request: Request, catalog: Catalog, able: Iterable[str]) -> list[str]:
@@ -44,18 +53,58 @@ def plan(request: Request, tools: Tools, kind: Kind, able: Iterable[str]) -> lis
         require(chosen)
         asked = entities(request, tools.catalog, able)
         require_visible(connection, tools.catalog, asked)
-        return [
-            Work(
-                label=_label(name, group, len(chosen)),
-                arguments={"entity": name, "tenants": group},
-            )
-            for name in asked
-            for group in _groups(
-                chosen,
-                _sizes(connection, tools.catalog, kind, name, chosen),
-                tools.catalog.limits.rows_per_batch,
-            )
-        ]
+    return [work for name in asked for work in _of_entity(request, tools, kind, name, chosen)]
+
+
+def _of_entity(
+    request: Request, tools: Tools, kind: Kind, name: str, chosen: list[str]
+) -> Iterator[Work]:
+    """The changes as one batch where they can be folded, and whom must be counted anew."""
+    with database.transaction(tools.engine) as connection:
+        state = changes.read(connection, tools.catalog, name)
+        known = _counted_before(connection, kind, name)
+        anew = None if state.unusable else _past_break_even(connection, state, known)
+    reason = state.unusable or state.spoiled or (anew if request.mode == "auto" else None)
+    counted = entity(tools, name)
+    if request.mode == "incremental" and reason is None and _missing(tools, counted, chosen):
+        reason = "some tenants were not counted before"
+    if request.mode == "incremental" and reason is not None:
+        raise errors.ParameterError(
+            f"{name} cannot be refreshed incrementally: {reason}; run it with the mode auto"
+        )
+    if reason is not None:
+        _log.info("%s is counted anew: %s", name, reason, extra={"action": "count_anew"})
+    if reason is not None and state.unusable is None and not request.dry_run:
+        refresh.fold(tools.engine, counted, anew=reason)
+    if state.unusable or request.mode == "full" or (reason and request.dry_run):
+        missing = chosen
+    else:
+        leavers = [] if request.tenants else sorted(set(known) - set(chosen))
+        yield Work(
+            label=f"{name}: changes",
+            arguments={"entity": name, "tenants": chosen, "fold": True, "leavers": leavers},
+        )
+        missing = _missing(tools, counted, chosen)
+    with database.transaction(tools.engine) as connection:
+        sizes = _sizes(connection, tools.catalog, kind, name, missing) if missing else {}
+    for group in _groups(missing, sizes, tools.catalog.limits.rows_per_batch):
+        yield Work(
+            label=_label(name, group, len(chosen)), arguments={"entity": name, "tenants": group}
+        )
+
+
+def _missing(tools: Tools, counted: Counted, chosen: Sequence[str]) -> list[str]:
+    return refresh.uncaptured(tools.engine, counted, chosen)
+
+
+def _past_break_even(
+    connection: sa.Connection, state: State, known: Mapping[str, int]
+) -> str | None:
+    """Why counting anew is cheaper than folding, where it is."""
+    backlog = changes.backlog(connection, state).rows
+    if backlog < _SMALL or backlog < _BREAK_EVEN * sum(known.values()):
+        return None
+    return f"{backlog:,} changes wait, which costs more than counting anew"
 
 
 def require(chosen: Sequence[str]) -> None:
@@ -130,6 +179,8 @@ def _counted_before(connection: sa.Connection, kind: Kind, name: str) -> dict[st
 
 def _groups(chosen: Sequence[str], sizes: Mapping[str, int], most_rows: int) -> list[list[str]]:
     """Tenants in their order, put together while their rows stay within `most_rows`."""
+    if not chosen:
+        return []
     groups: list[list[str]] = [[]]
     held = 0
     for tenant in chosen:
@@ -170,4 +221,4 @@ def _hidden(connection: sa.Connection, catalog: Catalog, name: str) -> bool:
     return True
 
 
-__all__ = ["Kind", "entities", "entity", "never_counted", "plan", "require", "require_visible"]
+__all__ = ["entities", "entity", "never_counted", "plan", "require", "require_visible"]
