@@ -62,7 +62,8 @@ def refresh_case(
 
     def floor() -> None:
         with database.transaction(engine, keep=False) as connection:
-            sql.run(connection, f"DELETE FROM {log.relation.quoted} RETURNING *").all()
+            taken = f"WITH taken AS (DELETE FROM {log.relation.quoted} RETURNING *)"
+            sql.run(connection, f"{taken} SELECT count(*) FROM taken").all()
 
     return Case(
         f"refresh of {counted.name} after {share:g} % of its rows changed",
