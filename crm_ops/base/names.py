@@ -12,6 +12,7 @@ FACET_COUNT = Relation(SCHEMA, "facet_count")
 AGGREGATE = Relation(SCHEMA, "aggregate")
 REFRESH = Relation(SCHEMA, "refresh")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
+SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 
 _PREFIX = "crmops"
 
@@ -36,6 +37,11 @@ def sharing_key(entity: str, tenant: str) -> str:
     return f"{_PREFIX}:sharing:{_safe(entity)}:{_safe(tenant)}"
 
 
+def organisation_key(tenant: str) -> str:
+    """The Redis key of one tenant's users, roles and default access."""
+    return f"{_PREFIX}:organisation:{_safe(tenant)}"
+
+
 __all__ = [
     "AGGREGATE",
     "AUDIT_PARTITION",
@@ -44,7 +50,9 @@ __all__ = [
     "REFRESH",
     "RUN",
     "SCHEMA",
+    "SHARING_EPOCH",
     "aggregates_key",
     "facets_key",
+    "organisation_key",
     "sharing_key",
 ]
