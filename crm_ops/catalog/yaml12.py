@@ -20,7 +20,7 @@ from crm_ops.catalog.document import Document, Keys, Place, Problem
 
 _LOADER = yaml.CBaseLoader if yaml.__with_libyaml__ else yaml.BaseLoader
 
-# Far deeper than a catalog, far shallower than Python's own stack.
+# Far deeper than a file people write, far shallower than Python's own stack.
 _DEEPEST = 50
 
 _UNREADABLE = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -100,7 +100,7 @@ class _Reading:
         next(self.events)  # the document ends
         event = next(self.events)
         if not isinstance(event, yaml.StreamEndEvent):
-            self.complain((), event, "a second document begins here; a catalog is one")
+            self.complain((), event, "a second document begins here; take it out")
         return Document(file, value, self.places, tuple(self.problems))
 
     def value(self, event: Any, keys: Keys) -> Any:

@@ -27,14 +27,16 @@ def json(value: object) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int) -> None:
-    """Print a table on stdout; the last `numbers` columns are aligned to the right."""
+    """Print a table and a blank line on stdout; the last `numbers` columns align to the right."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for at, heading in enumerate(headings):
         right = at >= len(headings) - numbers
-        shown.add_column(heading, justify="right" if right else "left", no_wrap=right)
+        shown.add_column(heading, justify="right" if right else "left", no_wrap=True)
     for row in rows:
         shown.add_row(*(text(cell) for cell in row))
-    Console().print(shown)
+    # Lines are kept whole, also in a pipe or a narrow window.
+    Console(width=Console(width=1_000).measure(shown).maximum).print(shown)
+    typer.echo()
 
 
 def text(cell: object) -> str:

@@ -11,6 +11,7 @@ import typer
 
 from crm_ops.base import errors, settings
 from crm_ops.base.results import JobResult
+from crm_ops.catalog.schedule import JobName
 from crm_ops.cli import exits, options, output, tools
 from crm_ops.jobs import registry, run
 from crm_ops.jobs.work import Request, Tools
@@ -54,14 +55,15 @@ def show(results: list[JobResult]) -> None:
         [(r.job, r.state, r.tenants, r.rows_seen, r.figures_written, r.took_ms) for r in results],
         numbers=4,
     )
+    wrong: dict[str, list[str]] = {}
     for result in results:
         if result.error:
-            output.note(f"{result.job}: {result.error}")
+            wrong.setdefault(result.error, []).append(result.job)
+    for error, jobs in wrong.items():
+        output.note(f"{', '.join(jobs)}: {error}")
 
 
-def _run(
-    names: list[registry.JobName], request: Request, given: settings.Settings
-) -> list[JobResult]:
+def _run(names: list[JobName], request: Request, given: settings.Settings) -> list[JobResult]:
     started = time.monotonic()
     try:
         with tools.opened(given) as opened:
@@ -70,7 +72,7 @@ def _run(
         return [_failed(name, error, started) for name in names]
 
 
-def _one(name: registry.JobName, request: Request, opened: Tools) -> JobResult:
+def _one(name: JobName, request: Request, opened: Tools) -> JobResult:
     started = time.monotonic()
     with output.progress() as report:
         try:
@@ -88,7 +90,7 @@ def _one(name: registry.JobName, request: Request, opened: Tools) -> JobResult:
             return _failed(name, error, started)
 
 
-def _failed(name: registry.JobName, error: errors.CrmOpsError, started: float) -> JobResult:
+def _failed(name: JobName, error: errors.CrmOpsError, started: float) -> JobResult:
     took_ms = round((time.monotonic() - started) * 1000)
     return JobResult(name, "failed", 0, 0, 0, took_ms, str(error))
 

@@ -1,6 +1,8 @@
-"""`crm-ops status`: the last run of each job, and how fresh the figures are."""
+"""`crm-ops status`: the jobs, how fresh the figures are, and the audit log."""
 
 from __future__ import annotations
+
+import dataclasses
 
 import msgspec
 import typer
@@ -63,6 +65,21 @@ def _show(found: status.Status) -> None:
         ],
         numbers=2,
     )
+    if found.audit is not None:
+        output.table(
+            (
+                "audit log",
+                "partitions",
+                "bytes",
+                "rows",
+                "in DEFAULT",
+                "detached",
+                "detached bytes",
+                "runway days",
+            ),
+            [dataclasses.astuple(found.audit)],
+            numbers=7,
+        )
     for name, run in found.jobs.items():
         if run is not None and run.error:
             output.note(f"{name}: {run.error}")

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from crm_ops.base import errors, results
+from crm_ops.base import database, errors, results
 from crm_ops.base.results import Done, JobResult, State
 from crm_ops.jobs import ledger, registry
 from crm_ops.jobs.work import Batch, Plan, Request, Tools, Work
@@ -37,7 +37,7 @@ class Job(Protocol):
 def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
     """Open a run in the ledger and store its batches; a plan that fails closes it as failed."""
     work = _module(job)
-    with tools.engine.connect() as connection:
+    with database.transaction(tools.engine) as connection:
         migrate.require(connection)
     run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
     try:

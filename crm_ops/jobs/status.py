@@ -1,10 +1,11 @@
-"""How things stand: the last run of each job, and how old the served figures are. It only reads."""
+"""How things stand: jobs, the age of the served figures, the audit log. It only reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from crm_ops.audit import layout, summary
 from crm_ops.base import database, sql, statements
 from crm_ops.jobs import ledger, registry
 from crm_ops.jobs.work import Tools
@@ -27,10 +28,14 @@ class Freshness:
 
 @dataclass(frozen=True)
 class Status:
-    """The last run of each job (None where it never ran), and the freshness of the figures."""
+    """The last run of each job (None where it never ran), the figures' freshness, the audit log.
+
+    `audit` is None where the catalog declares no audit log.
+    """
 
     jobs: dict[str, ledger.LastRun | None]
     freshness: tuple[Freshness, ...]
+    audit: summary.Summary | None
 
     @property
     def healthy(self) -> bool:
@@ -41,13 +46,17 @@ class Status:
 
 
 def read(tools: Tools) -> Status:
-    """Read the ledger and the figures' moments."""
+    """Read the ledger, the figures' moments and the audit log's partitions."""
     with database.transaction(tools.engine) as connection:
         migrate.require(connection)
         statement = statements.load("crm_ops.jobs")["freshness"]
         freshness = tuple(Freshness(**row) for row in sql.run(connection, statement).mappings())
+        policy = tools.catalog.audit
+        audit = None
+        if policy is not None:
+            audit = summary.of(layout.read(connection, policy), tools.clock())
     runs = ledger.last_runs(tools.engine)
-    return Status({name: runs.get(name) for name in registry.JOBS}, freshness)
+    return Status({name: runs.get(name) for name in registry.JOBS}, freshness, audit)
 
 
 __all__ = ["Freshness", "Status", "read"]

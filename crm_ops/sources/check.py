@@ -40,10 +40,12 @@ def _absent(
 ) -> Iterator[Problem]:
     """Tables that are not there."""
     absent = [need for need in named if need.relation not in found]
-    known = [str(relation) for relation in tables.existing(connection)] if absent else []
+    known = tables.existing(connection) if absent else []
     for need in absent:
         name = str(need.relation)
-        yield need.keys, f"there is no table {name}{suggestion.of(name, known)}"
+        namesakes = [relation for relation in known if relation.name == need.relation.name]
+        meant = suggestion.of(name, map(str, namesakes or known))
+        yield need.keys, f"there is no table {name}{meant}"
 
 
 def _unseen(

@@ -85,7 +85,9 @@ def test_what_is_loaded_an_editor_takes_and_all_else_is_refused_with_a_line(
     for path in data.draw(st.lists(st.sampled_from(list(paths(DEFAULT))), min_size=1, max_size=3)):
         put(changed, path, data.draw(ANYTHING))
     file = tmp_path_factory.getbasetemp() / "changed.yaml"
-    file.write_text(json.dumps(changed, indent=1).replace("NaN", ".nan").replace("Infinity", ".inf"))
+    file.write_text(
+        json.dumps(changed, indent=1).replace("NaN", ".nan").replace("Infinity", ".inf")
+    )
     try:
         load.load(file)
     except errors.CatalogError as error:
