@@ -56,7 +56,12 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
 
 
 def conclude(done: Done, request: Request, tools: Tools) -> str | None:
-    """Fail where Redis does not hold what was written: it is full and drops values."""
+    """Fail where Redis does not hold what was written, or nothing guards what is remembered."""
+    if done.details.get("sharing_triggers_missing"):
+        return (
+            "triggers that say when sharing changes are missing or switched off, so nothing of it"
+            " is remembered; install them again with `crm-ops catalog apply`"
+        )
     if request.dry_run:
         return None
     lacking = [
@@ -94,6 +99,8 @@ def _sharing(
             "sharing_present": warmed.present,
             "sharing_bytes": warmed.bytes_written,
             "sharing_rules_broken": warmed.broken_rules,
+            "sharing_repaired": len(warmed.repaired),
+            "sharing_triggers_missing": len(warmed.unguarded),
         },
     )
 

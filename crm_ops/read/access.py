@@ -77,7 +77,8 @@ class Access:
             if found is not None:
                 values = {"tenant": tenant, "user": user.key, "record": record.key}
                 text = self._text(entity, found)
-                version, there, owner, share, *cells = sql.run(connection, text, values).one()
+                row: Any = sql.run(connection, text, values).one()
+                version, there, owner, share, *cells = row
                 if version == found.version:
                     return there and found.may(wanted, owner, share, cells)
             found, row = self._lookup.fresh(connection, tenant, user.key, entity, record.key)

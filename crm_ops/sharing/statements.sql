@@ -108,3 +108,24 @@ SELECT coalesce(current_setting(%(setting)s, true), '');
 -- name: set
 -- For the session, because there may be no transaction.
 SELECT set_config(%(setting)s, %(tenant)s, false);
+
+-- name: move_tenants
+-- Moves the epochs of tenants whose triggers were bypassed.
+SELECT crm_ops.move_sharing_epochs(ARRAY(SELECT 't:' || t FROM unnest(%(tenants)s::text[]) AS t));
+
+-- name: join_epochs
+-- Joins the rows of scopes that got many: their sum, the epoch, stays. Rows that a writer holds stay
+-- as they are. Safe to repeat, and beside writers.
+WITH many AS (
+    SELECT scope FROM crm_ops.sharing_epoch GROUP BY scope HAVING count(*) > 64
+), free AS (
+    SELECT e.scope, e.slot FROM crm_ops.sharing_epoch AS e
+    WHERE e.scope IN (SELECT scope FROM many)
+    FOR UPDATE SKIP LOCKED
+), gone AS (
+    DELETE FROM crm_ops.sharing_epoch AS e USING free
+    WHERE (e.scope, e.slot) = (free.scope, free.slot)
+    RETURNING e.scope, e.epoch
+)
+INSERT INTO crm_ops.sharing_epoch (scope, epoch)
+SELECT scope, sum(epoch) FROM gone GROUP BY scope;

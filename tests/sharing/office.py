@@ -31,8 +31,9 @@ CREATE TABLE office.rule (
     grantee_id bigint, level text, is_active boolean);
 CREATE TABLE office.share (entity text, record_id bigint, user_id bigint, level text);
 CREATE TABLE office.lead (
-    id bigint PRIMARY KEY, company_id bigint, owner_id bigint, "100%% text" text, stage office.stage,
-    size integer, amount numeric, hot boolean, born date, seen timestamptz, ref uuid,
+    id bigint PRIMARY KEY, company_id bigint, owner_id bigint, "100%% text" text,
+    stage office.stage, size integer, amount numeric, hot boolean, born date,
+    seen timestamptz, ref uuid,
     deleted_at timestamptz);
 """
 
@@ -123,9 +124,9 @@ def level(office: Office, company: int, user: int, lead: int) -> str | None:
         "public_read_write": [WRITE],
     }.get(dict(office.companies).get(company) or "", [])
     owner = record[2]
-    if owner == user:
-        found.append(WRITE)
-    elif owner in people and role is not None and role in _above(people[owner][2], parents):
+    if owner == user or (
+        owner in people and role is not None and role in _above(people[owner][2], parents)
+    ):
         found.append(WRITE)
     found += [s[2] for s in office.shares if s[0] == lead and s[1] == user]
     teams = {team for team, member in office.members if member == user}
