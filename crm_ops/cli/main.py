@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crm_ops.base import errors
-from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up
+from crm_ops.cli import access, catalog, exits, migrate, output, run, settings, status, up
 
 app = typer.Typer(
     name="crm-ops",
@@ -20,6 +20,7 @@ app.command("run")(run.command)
 app.command("status")(status.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
+app.add_typer(access.app, name="access")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(settings.app, name="settings")
 
