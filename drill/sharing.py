@@ -1,10 +1,10 @@
 """`python -m drill.sharing`: is a grant ever honoured after its revocation was acknowledged?
 
-Writers grant and revoke, roll back and crash; readers ask, some of them long after they read what
-they store; Redis loses everything and every connection in between. A check counts if it began after a revocation had been
-acknowledged and ended before the next grant began: then it must say no. The drill runs the old
-ways, too: a cache with a time to live, and one that is deleted after the commit. It fails if ours
-grants once, and also if it does not catch them, because then it would prove nothing.
+Writers grant and revoke, roll back and crash; readers ask, and store some things long after they
+read them; Redis loses everything and every connection in between. A check counts if it began after
+a revocation had been acknowledged and ended before the next grant began: then it must say no. The
+drill runs the old ways, too: a cache with a time to live, and one that is deleted after the commit.
+It fails if ours grants once, and also if it does not catch them: then it would prove nothing.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ TABLES = """
 CREATE SCHEMA crm;
 CREATE TABLE crm.company (id bigint PRIMARY KEY, default_access text NOT NULL DEFAULT 'private');
 CREATE TABLE crm.role (id bigint PRIMARY KEY, company_id bigint, parent_id bigint);
-CREATE TABLE crm.app_user (id bigint PRIMARY KEY, company_id bigint, role_id bigint, on_duty boolean);
+CREATE TABLE crm.app_user (
+    id bigint PRIMARY KEY, company_id bigint, role_id bigint, on_duty boolean);
 CREATE TABLE crm.team_member (team_id bigint, user_id bigint, PRIMARY KEY (team_id, user_id));
 CREATE TABLE crm.sharing_rule (
     id bigint PRIMARY KEY, company_id bigint, entity text, predicate jsonb, grantee_type text,
@@ -214,7 +215,7 @@ def _dawdle() -> None:
         time.sleep(random.random() * 0.02)
 
 
-def ours(connection: sa.Connection, redis_url: str) -> Decide:
+def ours(_: sa.Connection, redis_url: str) -> Decide:
     """The library, with Redis; it forgets now and then, as a new process would."""
     held: list[Access] = []
 
