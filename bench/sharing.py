@@ -21,7 +21,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.case import OURS, Case
+from bench.case import OURS, Case, Timing, measure
 from crm_ops.base import database, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.read.access import Access, Record, User
@@ -148,6 +148,41 @@ def questions(seed: int = 7) -> list[tuple[int, int]]:
     """Users and leads, the same every time."""
     drawn = random.Random(seed)
     return [(drawn.randint(1, USERS), drawn.randint(1, LEADS)) for _ in range(DECISIONS)]
+
+
+def report(
+    engine: sa.Engine,
+    redis: store.Client,
+    rounds: int,
+    table: Callable[[str, str, list[Timing]], str],
+    progress: Callable[[str], None],
+) -> str:
+    """Prepare, measure every case, and write the results as Markdown."""
+    prepare(engine)
+    parts = [(__doc__ or "").split("\n\n", 1)[1].strip() + "\n"]
+    for count in (1, 40, 200):
+        case = may_case(engine, redis, count)
+        parts.append(table(case.title, case.about, measure(case, rounds, progress)))
+    set_rules(engine, 40)
+    for readers in (1, 8):
+        parts.append(_latencies(engine, redis, readers))
+    for case in (page_case(engine), warm_case(engine, redis)):
+        parts.append(table(case.title, case.about, measure(case, rounds, progress)))
+    return "\n".join(parts)
+
+
+def _latencies(engine: sa.Engine, redis: store.Client, readers: int) -> str:
+    lines = [
+        f"## one decision, 40 rules, {readers} reader{'s' if readers > 1 else ''}\n",
+        "The cost of the permission is the median above the floor's.\n",
+        "| way | median ms | 95 % below, ms | cost ms |",
+        "|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {way} | {median:.3f} | {most:.3f} | {cost:.3f} |"
+        for way, median, most, cost in latencies(engine, redis, readers)
+    ]
+    return "\n".join([*lines, ""])
 
 
 def ways(engine: sa.Engine, redis: store.Client) -> Mapping[str, Callable[[Any, int, int], bool]]:

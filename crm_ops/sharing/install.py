@@ -112,16 +112,23 @@ def missing(connection: sa.Connection, catalog: Catalog) -> list[str]:
     return [f"{wanted[at][0]}: {wanted[at][1]}" for at in there.scalars()]
 
 
+def plan(connection: sa.Connection, catalog: Catalog) -> list[str]:
+    """The SQL that `apply` would run; none where all is as it should be."""
+    if kept(connection, catalog) and not missing(connection, catalog):
+        return []
+    return statements(catalog) if catalog.sharing is not None else []
+
+
 def apply(engine: sa.Engine, catalog: Catalog) -> bool:
     """Install them in one transaction; False where all is as it should be and nothing was done.
 
     Raises DatabaseBusy where the tables stay locked too long.
     """
     with database.transaction(engine) as connection:
-        if kept(connection, catalog) and not missing(connection, catalog):
-            return False
-    _run(engine, statements(catalog))
-    return True
+        planned = plan(connection, catalog)
+    if planned:
+        _run(engine, planned)
+    return bool(planned)
 
 
 def remove(engine: sa.Engine) -> None:
@@ -217,6 +224,7 @@ __all__ = [
     "forget",
     "kept",
     "missing",
+    "plan",
     "removal",
     "remove",
     "sources",
