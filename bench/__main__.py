@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bench import counting, folding
+from bench import counting, folding, sharing
 from bench.case import OURS, Timing, measure
 from crm_ops.base import database, settings, sql, store
 from crm_ops.catalog import load
@@ -77,6 +77,7 @@ def _measured(engine: sa.Engine, redis: store.Client, rounds: int, rows: dict[st
     for case in cases:
         timings = measure(case, rounds, _say)
         parts.append(_table(case.title, case.about, timings))
+    parts.append(sharing.report(engine, redis, rounds, _table, _say))
     return "\n".join(parts)
 
 

@@ -8,7 +8,18 @@ from collections.abc import Iterable
 import typer
 
 from crm_ops.base import errors
-from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up, verify
+from crm_ops.cli import (
+    access,
+    catalog,
+    exits,
+    migrate,
+    output,
+    run,
+    settings,
+    status,
+    up,
+    verify,
+)
 
 app = typer.Typer(
     name="crm-ops",
@@ -22,6 +33,7 @@ app.command("status")(status.command)
 app.command("verify")(verify.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
+app.add_typer(access.app, name="access")
 app.add_typer(catalog.app, name="catalog")
 app.add_typer(settings.app, name="settings")
 

@@ -80,7 +80,7 @@ def read(tools: Tools, tenants: Sequence[str] = ()) -> Status:
         if policy is not None:
             audit = summary.of(layout.read(connection, policy), tools.clock())
     runs = ledger.last_runs(tools.engine)
-    last: dict[str, ledger.LastRun | None] = {name: runs.get(name) for name in registry.JOBS}
+    last = {name: runs.get(name) for name in registry.JOBS}
     return Status(last, freshness, capture, audit)
 
 
