@@ -164,10 +164,11 @@ def report(
         case = may_case(engine, redis, count)
         parts.append(table(case.title, case.about, measure(case, rounds, progress)))
     set_rules(engine, 40)
-    for readers in (1, 8):
-        parts.append(_latencies(engine, redis, readers))
-    for case in (page_case(engine), warm_case(engine, redis)):
-        parts.append(table(case.title, case.about, measure(case, rounds, progress)))
+    parts += [_latencies(engine, redis, readers) for readers in (1, 8)]
+    parts += [
+        table(case.title, case.about, measure(case, rounds, progress))
+        for case in (page_case(engine), warm_case(engine, redis))
+    ]
     return "\n".join(parts)
 
 
