@@ -44,8 +44,9 @@ check: .venv/dev.stamp ## ruff, mypy, import contracts
 bench: .venv/dev.stamp ## The benchmarks; results land in docs/benchmarks.md
 	@$(BIN)/python -m bench $(ARGS)
 
-drill: .venv/dev.stamp ## Races against what must never happen; a few minutes
-	@$(BIN)/python -m drill.sharing $(ARGS)
+drill: .venv/dev.stamp ## What must hold when programs race, are killed and lose their cache; minutes
+	@$(BIN)/python -m drill $(ARGS)
+	@$(BIN)/python -m drill.sharing
 
 lock: .venv/dev.stamp ## Resolve requirements*.txt into the two locks again
 	$(UV) compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
