@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +22,7 @@ from crm_ops.schema import migrate
 from crm_ops.sharing import install as sharing
 
 # Warming counts what was never counted: run last, it finds the others' work.
-_ROUNDS = (
+_ROUNDS: tuple[Mapping[str, str], ...] = (
     {name: job.dag_id for name, job in registry.JOBS.items() if name != "warm_caches"},
     {"warm_caches": registry.JOBS["warm_caches"].dag_id},
 )
