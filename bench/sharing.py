@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import random
 import statistics
 import threading
@@ -31,6 +32,7 @@ LEADS = 200_000
 USERS = 400
 DEPTH = 6
 DECISIONS = 200
+WRITERS = 20
 KEY = b"a key for the benchmark, 32 bytes"
 NOW = datetime(2026, 6, 30, tzinfo=UTC)
 JOB = {"schedule": "0 3 * * *", "deadline_minutes": 30, "timeout_minutes": 60}
@@ -159,17 +161,55 @@ def report(
 ) -> str:
     """Prepare, measure every case, and write the results as Markdown."""
     prepare(engine)
+
+    def measured(case: Case) -> str:
+        return table(case.title, case.about, measure(case, rounds, progress))
+
     parts = [(__doc__ or "").split("\n\n", 1)[1].strip() + "\n"]
-    for count in (1, 40, 200):
-        case = may_case(engine, redis, count)
-        parts.append(table(case.title, case.about, measure(case, rounds, progress)))
+    parts += [measured(may_case(engine, redis, count)) for count in (1, 40, 200)]
     set_rules(engine, 40)
     parts += [_latencies(engine, redis, readers) for readers in (1, 8)]
-    parts += [
-        table(case.title, case.about, measure(case, rounds, progress))
-        for case in (page_case(engine), warm_case(engine, redis))
-    ]
+    parts += [measured(page_case(engine)), measured(warm_case(engine, redis))]
+    parts.append(_contention(engine))
     return "\n".join(parts)
+
+
+def _contention(engine: sa.Engine) -> str:
+    with_triggers = writes_per_s(engine)
+    install.remove(engine)
+    without = writes_per_s(engine)
+    install.apply(engine, catalog())
+    return (
+        f"## {WRITERS} writers of one tenant's rules\n\n"
+        f"{without:,.0f} writes a second without triggers, {with_triggers:,.0f} with them:"
+        f" {with_triggers / without:.2f} of it.\n"
+    )
+
+
+def writes_per_s(engine: sa.Engine, seconds: float = 4.0) -> float:
+    """Rules of one tenant that so many processes change in a second, each in its own commit."""
+    url = engine.url.render_as_string(hide_password=False)
+    forked = multiprocessing.get_context("fork")
+    begin = time.time() + 4.0
+    with forked.Pool(WRITERS) as pool:
+        asked = [(url, writer, begin, seconds) for writer in range(WRITERS)]
+        return sum(pool.starmap(_write, asked, chunksize=1)) / seconds
+
+
+def _write(url: str, writer: int, begin: float, seconds: float) -> int:
+    engine = database.engine(url)
+    writes = 0
+    statement = (
+        "UPDATE bench_sharing.sharing_rule SET grantee_id = grantee_id + 1 WHERE id = %(id)s"
+    )
+    with database.autocommit(engine) as connection:
+        sql.run(connection, "SELECT 1")
+        time.sleep(max(0.0, begin - time.time()))
+        while time.time() < begin + seconds:
+            sql.run(connection, statement, id=writer)
+            writes += 1
+    engine.dispose()
+    return writes
 
 
 def _latencies(engine: sa.Engine, redis: store.Client, readers: int) -> str:

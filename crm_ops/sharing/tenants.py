@@ -14,12 +14,10 @@ def owns(tenancy: Tenancy, column: str, given: str, tenant_type: str) -> str:
     if isinstance(tenancy, SingleTenancy):
         return "true"
     if tenancy.null_tenant is None:
-        return f"{column} = {given}::{tenant_type}"
+        return _is(column, f"{given}::{tenant_type}", tenant_type)
     nobody = sql.literal(tenancy.null_tenant)
-    return (
-        f"({column} = nullif({given}, {nobody})::{tenant_type}"
-        f" OR ({column} IS NULL AND {given} = {nobody}))"
-    )
+    own = _is(column, f"nullif({given}, {nobody})::{tenant_type}", tenant_type)
+    return f"({own} OR ({column} IS NULL AND {given} = {nobody}))"
 
 
 def written(tenancy: Tenancy, given: str, tenant_type: str) -> str:
@@ -30,6 +28,14 @@ def written(tenancy: Tenancy, given: str, tenant_type: str) -> str:
         return f"{given}::{tenant_type}::text"
     nobody = sql.literal(tenancy.null_tenant)
     return f"coalesce(nullif({given}, {nobody})::{tenant_type}::text, {nobody})"
+
+
+def _is(column: str, value: str, tenant_type: str) -> str:
+    same = f"{column} = {value}"
+    if not tenant_type.startswith(("text", "character varying")):
+        return same
+    # A collation may hold "A" and "a" for equal; their epochs are two.
+    return f'({same} AND {column}::text COLLATE "C" = {value}::text COLLATE "C")'
 
 
 __all__ = ["owns", "written"]
