@@ -9,6 +9,7 @@ import typer
 from crm_ops.base import database
 from crm_ops.catalog import json_schema, load
 from crm_ops.cli import options, output, tools
+from crm_ops.read import indexes
 from crm_ops.sources import check
 
 app = typer.Typer(help="What is counted: the catalog file.", no_args_is_help=True)
@@ -48,6 +49,14 @@ def validate(
 def schema() -> None:
     """Print the JSON Schema of the catalog, for editors."""
     typer.echo(json_schema.text())
+
+
+@app.command("indexes")
+def search_indexes(catalog: options.CatalogPath = None) -> None:
+    """Print the indexes that make searches fast, as SQL; nothing is created."""
+    given = tools.settings_from(None, None, catalog)
+    for statement in indexes.statements(load.load(given.catalog).catalog):
+        typer.echo(statement)
 
 
 __all__ = ["app"]

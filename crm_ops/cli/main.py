@@ -7,7 +7,18 @@ import sys
 import typer
 
 from crm_ops.base import errors
-from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up
+from crm_ops.cli import (
+    catalog,
+    exits,
+    migrate,
+    output,
+    report,
+    run,
+    search,
+    settings,
+    status,
+    up,
+)
 
 app = typer.Typer(
     name="crm-ops",
@@ -18,6 +29,8 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("status")(status.command)
+app.command("search")(search.command)
+app.command("report")(report.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
 app.add_typer(catalog.app, name="catalog")

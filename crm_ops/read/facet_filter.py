@@ -35,9 +35,7 @@ def condition(layout: Layout, name: str, wanted: Sequence[str | None], place: st
     cannot have.
     """
     facet = layout.entity.facets[name]
-    given = [
-        values.text(each, f"filter {name}") for each in dict.fromkeys(wanted) if each is not None
-    ]
+    given = [each for each in dict.fromkeys(wanted) if each is not None]
     tests = [_one_of(layout, name, facet, given, place)] if given else []
     if None in wanted:
         tests.append(_without(layout, name, facet))

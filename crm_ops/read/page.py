@@ -51,7 +51,7 @@ def statement(
         f"SELECT {at} AS part, * FROM {name}" for at, (name, _) in enumerate(parts)
     )
     texts = ", ".join(f"{name} AS MATERIALIZED ({text})" for name, text in parts)
-    return Condition(_shown(texts, f"({union}) AS both", order, first="part, "), bound)
+    return Condition(_shown(texts, f"({union}) AS parts", order, first="part, "), bound)
 
 
 def _by_key(

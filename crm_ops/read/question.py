@@ -11,7 +11,7 @@ import msgspec
 
 from crm_ops.base import errors
 from crm_ops.catalog import suggestion
-from crm_ops.read import condition, cursor, facet_filter, order, scope, words
+from crm_ops.read import condition, cursor, facet_filter, order, scope, values, words
 from crm_ops.read.condition import Condition
 from crm_ops.read.cursor import Position
 from crm_ops.read.layout import Layout
@@ -146,8 +146,10 @@ def _named(name: str, wanted: Value | Sequence[Value]) -> list[str | None]:
 
 def _bucket(name: str, value: object) -> str | None:
     match value:
-        case None | str():
-            return value
+        case None:
+            return None
+        case str():
+            return values.text(value, f"filter {name}")
         case bool():
             return "true" if value else "false"
         case datetime():
