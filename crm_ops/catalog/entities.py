@@ -54,6 +54,10 @@ class Entity(Part):
     created: Column | None = Field(default=None, description="When a row came to be.")
     updated: Column | None = Field(default=None, description="When a row last changed.")
     owner: Column | None = Field(default=None, description="The user whom a row belongs to.")
+    capture: Literal["trigger", "none"] = Field(
+        default="trigger",
+        description="How changes are learnt: by triggers, or not at all (every run counts anew).",
+    )
     facets: dict[Name, Facet] = Field(
         default_factory=dict, description="The ways to split its rows that a search shows."
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 
 import typer
 
@@ -18,6 +19,7 @@ from crm_ops.cli import (
     settings,
     status,
     up,
+    verify,
 )
 
 app = typer.Typer(
@@ -31,6 +33,7 @@ app.command("run")(run.command)
 app.command("status")(status.command)
 app.command("search")(search.command)
 app.command("report")(report.command)
+app.command("verify")(verify.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
 app.add_typer(catalog.app, name="catalog")
@@ -40,12 +43,22 @@ app.add_typer(settings.app, name="settings")
 def main() -> None:
     """Run the command line; an error of ours is one message on stderr and an exit code."""
     try:
+        _require_text(sys.argv)
         app()
     except errors.CrmOpsError as error:
         output.note(f"crm-ops: {error}")
         sys.exit(exits.of_error(error))
     except KeyboardInterrupt:
         sys.exit(exits.INTERRUPTED)
+
+
+def _require_text(arguments: Iterable[str]) -> None:
+    """Refuse bytes that are no UTF-8: neither the ledger nor JSON can hold them."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise errors.ParameterError(f"the argument {argument!r} is not UTF-8") from error
 
 
 __all__ = ["app", "main"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import msgspec
 import typer
@@ -12,6 +13,10 @@ from crm_ops.jobs import status
 
 
 def command(
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option("--tenant", help="The freshness of this tenant's figures only; repeatable."),
+    ] = None,
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
     redis_url: options.RedisUrl = None,
@@ -19,7 +24,7 @@ def command(
 ) -> None:
     """Show how things stand; exit 3 where a job never ran or its last run failed."""
     with tools.opened(tools.settings_from(database_url, redis_url, catalog)) as opened:
-        found = status.read(opened)
+        found = status.read(opened, tenant or ())
     if as_json:
         output.json({**msgspec.to_builtins(found), "healthy": found.healthy})
     else:
@@ -58,13 +63,24 @@ def _show(found: status.Status) -> None:
         numbers=4,
     )
     output.table(
-        ("figures", "entity", "exact as of (UTC)", "tenants", "rows"),
+        ("figures", "entity", "exact as of (UTC)", "proved (UTC)", "tenants", "rows"),
         [
-            (each.kind, each.entity, each.as_of, each.tenants, each.counted)
+            (each.kind, each.entity, each.as_of, each.proved_at, each.tenants, each.counted)
             for each in found.freshness
         ],
         numbers=2,
     )
+    output.table(
+        ("changes of", "captured", "oldest not applied (UTC)", "waiting"),
+        [
+            (each.entity, each.problem is None, each.oldest_change, each.backlog)
+            for each in found.capture
+        ],
+        numbers=1,
+    )
+    for each in found.capture:
+        if each.problem:
+            output.note(f"{each.entity}: {each.problem}")
     if found.audit is not None:
         output.table(
             (

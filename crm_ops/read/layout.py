@@ -12,6 +12,8 @@ from crm_ops.base import errors, sql, statements
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import LinkFacet
+from crm_ops.fold import definition
+from crm_ops.fold.definition import Kind
 from crm_ops.fold.rows import Counted
 from crm_ops.sources import tables
 
@@ -22,13 +24,15 @@ _MODIFIER = re.compile(r"\([^)]*\)")
 class Layout:
     """An entity with the plain types of its columns and of its link facets' values.
 
-    `loose` columns have a collation that takes different texts for equal.
+    `loose` columns have a collation that takes different texts for equal. `made_with` says by kind
+    what stored figures must have been made with to be served.
     """
 
     counted: Counted
     not_null: frozenset[str]
     loose: frozenset[str]
     linked: Mapping[str, str]
+    made_with: Mapping[Kind, str]
 
     @property
     def entity(self) -> Entity:
@@ -72,8 +76,9 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> Layout:
         schema=own.schema,
         name=own.name,
     )
+    counted = Counted(catalog, name, found[own].columns)
     return Layout(
-        Counted(catalog, name, found[own].columns),
+        counted,
         found[own].not_null,
         frozenset(loose.scalars()),
         {
@@ -81,6 +86,7 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> Layout:
             for facet_name, (relation, value) in links.items()
             if relation in found
         },
+        {kind: definition.of(counted, kind).id for kind in definition.KINDS},
     )
 
 

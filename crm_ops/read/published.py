@@ -10,6 +10,7 @@ import logging
 import time
 from typing import cast
 
+import msgspec
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -45,12 +46,19 @@ class Published:
         if self._client is None or time.monotonic() < self._alone_until:
             return None
         try:
-            held = cast("bytes | None", self._client.get(names.facets_key(name, tenant)))
+            keys = [names.facets_key(name, tenant), names.moment_key("facets", name)]
+            held, at = cast("list[bytes | None]", self._client.mget(keys))
         except (redis.RedisError, OSError) as error:
             self._leave_alone(self._client, error)
             return None
-        found = codec.facet_counts(held if isinstance(held, bytes) else None, name, tenant)
-        return found if found is not None and consistent(found, entity) else None
+        found = codec.facet_counts(held, name, tenant)
+        if found is None or not consistent(found, entity):
+            return None
+        moment = codec.moment(at, "facets", name)
+        if moment is None or moment.as_of <= found.as_of:
+            return found
+        # Nothing has changed since the value was made: it is exact as of the later moment.
+        return msgspec.structs.replace(found, as_of=moment.as_of)
 
     def _leave_alone(self, made: store.Client, error: Exception) -> None:
         self._alone_until = time.monotonic() + _LEFT_ALONE_S

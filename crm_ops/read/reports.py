@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from crm_ops.base import errors, sql
-from crm_ops.base.names import AGGREGATE, REFRESH
+from crm_ops.base.names import AGGREGATE, MOMENT, REFRESH
 from crm_ops.catalog import suggestion
 from crm_ops.catalog.aggregates import Aggregate, Measure
 from crm_ops.catalog.catalog import Catalog
@@ -128,17 +128,20 @@ def _stored(asked: Asked) -> Condition:
     )
     return Condition(
         f"""
-SELECT refresh.as_of, ({_lines(asked, stored)}) AS lines
+SELECT greatest(refresh.as_of, CASE WHEN refresh.captured THEN moment.as_of END) AS as_of,
+       ({_lines(asked, stored)}) AS lines
 FROM (VALUES (true)) AS always
 LEFT JOIN {REFRESH.quoted} AS refresh
   ON refresh.kind = 'aggregates' AND refresh.entity = %(stored_entity)s
-  AND refresh.tenant = %(stored_tenant)s
+  AND refresh.tenant = %(stored_tenant)s AND refresh.definition = %(made_with)s
+LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
 """,
         {
             **asked.kept.values,
             "stored_aggregate": asked.name,
             "stored_entity": asked.aggregate.entity,
             "stored_tenant": asked.tenant,
+            "made_with": asked.layout.made_with["aggregates"],
         },
     )
 

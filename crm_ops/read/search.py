@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
-from crm_ops.base.names import REFRESH
+from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
 from crm_ops.read import cells, counts, cursor, page
 from crm_ops.read.answers import Answer, Bucket, Facet, Source, Step
@@ -71,7 +72,7 @@ def _precomputed(
     if row.version is None:
         return None
     if held is not None and held.version == row.version:
-        return held, "redis", row.page or ()
+        return msgspec.structs.replace(held, as_of=row.as_of), "redis", row.page or ()
     figures = _figures(question, row.counts, row.as_of, row.counted, row.version)
     if not _fresh(question, figures.as_of) or not consistent(figures, layout.entity):
         return None
@@ -96,19 +97,22 @@ def _stored(question: Question, version: int) -> Condition:
     paged = _paged(question)
     return Condition(
         f"""
-SELECT refresh.version, refresh.as_of, refresh.counted,
+SELECT refresh.version, refresh.counted,
+       greatest(refresh.as_of, CASE WHEN refresh.captured THEN moment.as_of END) AS as_of,
        CASE WHEN refresh.version <> %(known)s THEN ({counts.stored(question.layout)}) END AS counts,
        ({paged.text}) AS page
 FROM (VALUES (true)) AS always
 LEFT JOIN {REFRESH.quoted} AS refresh
   ON refresh.kind = 'facets' AND refresh.entity = %(stored_entity)s
-  AND refresh.tenant = %(stored_tenant)s
+  AND refresh.tenant = %(stored_tenant)s AND refresh.definition = %(made_with)s
+LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
 """,
         {
             **paged.values,
             "known": version,
             "stored_entity": question.layout.counted.name,
             "stored_tenant": question.tenant,
+            "made_with": question.layout.made_with["facets"],
         },
     )
 

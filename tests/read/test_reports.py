@@ -16,8 +16,8 @@ from crm_ops.fold import rebuild
 from crm_ops.read.answers import Report
 from crm_ops.read.reader import Reader
 from tests.fold import shop
+from tests.fold.orders import orders as any_order
 from tests.fold.shop import Order
-from tests.fold.test_rebuild import orders as any_order
 from tests.read import desk
 
 

@@ -19,8 +19,8 @@ from crm_ops.read.condition import Condition
 from crm_ops.read.question import Visible
 from crm_ops.read.reader import Reader
 from tests.fold import shop
+from tests.fold.orders import orders as any_order
 from tests.fold.shop import Order
-from tests.fold.test_rebuild import orders as any_order
 from tests.read import desk
 
 LONG = shop._clipped("é" * 150)
