@@ -35,8 +35,11 @@ class Limits:
     statement_timeout_ms: int = 600_000
 
 
-def engine(url: str, *, limits: Limits | None = None) -> sa.Engine:
-    """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits."""
+def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.Engine:
+    """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits.
+
+    With `ping` a connection is tried before it is used again, which costs a round trip.
+    """
     try:
         address = sa.make_url(url)
     except (exc.ArgumentError, ValueError):
@@ -57,8 +60,13 @@ def engine(url: str, *, limits: Limits | None = None) -> sa.Engine:
         ) from error
     made = sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "application_name": "crm-ops"},
+        pool_pre_ping=ping,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "crm-ops",
+            # A plan that was kept from one tenant may be ruinous for the next.
+            "prepare_threshold": None,
+        },
     )
     return bounded(made, limits or Limits())
 

@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, model_validator
 
 from crm_ops.catalog.facets import Facet, SingleValued
 from crm_ops.catalog.parts import Column, Name, Part, Table, Where
+from crm_ops.catalog.search import Search
 
 
 class ColumnTenancy(Part):
@@ -62,6 +63,9 @@ class Entity(Part):
     )
     dimensions: dict[Name, SingleValued] = Field(
         default_factory=dict, description="Splits for aggregates that are not shown as facets."
+    )
+    search: Search = Field(
+        default_factory=Search, description="What a search shows, sorts by and looks for."
     )
 
     @model_validator(mode="after")

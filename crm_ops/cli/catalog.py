@@ -14,6 +14,7 @@ from crm_ops.base import database, sql
 from crm_ops.catalog import json_schema, load
 from crm_ops.changes import install
 from crm_ops.cli import options, output, tools
+from crm_ops.read import indexes
 from crm_ops.schema import migrate
 from crm_ops.sharing import install as sharing
 from crm_ops.sources import check
@@ -58,6 +59,14 @@ def validate(
 def schema() -> None:
     """Print the JSON Schema of the catalog, for editors."""
     typer.echo(json_schema.text())
+
+
+@app.command("indexes")
+def search_indexes(catalog: options.CatalogPath = None) -> None:
+    """Print the indexes that make searches fast, as SQL; nothing is created."""
+    given = tools.settings_from(None, None, catalog)
+    for statement in indexes.statements(load.load(given.catalog).catalog):
+        typer.echo(statement)
 
 
 @app.command("plan")

@@ -14,7 +14,9 @@ from crm_ops.cli import (
     exits,
     migrate,
     output,
+    report,
     run,
+    search,
     settings,
     status,
     up,
@@ -30,6 +32,8 @@ app = typer.Typer(
 )
 app.command("run")(run.command)
 app.command("status")(status.command)
+app.command("search")(search.command)
+app.command("report")(report.command)
 app.command("verify")(verify.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)

@@ -24,6 +24,8 @@ from crm_ops.sources.needs import (
     JSON,
     MOMENT,
     NUMBER,
+    ORDERED,
+    TEXT,
     Column,
     Filter,
     Kind,
@@ -72,6 +74,9 @@ def _entity(keys: Keys, entity: Entity, tenancy: Tenancy) -> Iterator[Need]:
         yield from _facet((*keys, "facets", name), facet, entity)
     for name, dimension in entity.dimensions.items():
         yield from _facet((*keys, "dimensions", name), dimension, entity)
+    for part, kind in (("columns", None), ("sort", ORDERED), ("text", TEXT)):
+        for at, column in enumerate(getattr(entity.search, part)):
+            yield Column((*keys, "search", part, at), relation, column, kind)
 
 
 def _facet(keys: Keys, facet: Facet, entity: Entity) -> Iterator[Need]:
