@@ -260,7 +260,7 @@ def layouts(draw: st.DrawFn) -> Layout:
 def test_any_layout_ends_without_gap_or_overlap_and_the_second_run_changes_nothing(
     layout: Layout, ahead: int
 ) -> None:
-    declared = policy(months_ahead=ahead, on_expiry="keep")
+    declared = policy(months_ahead=ahead, retention_months=24, on_expiry="keep")
 
     made = plan.make(layout, declared, NOW, most_moved=100)
     done = after(layout, made)
@@ -277,7 +277,7 @@ def test_any_layout_ends_without_gap_or_overlap_and_the_second_run_changes_nothi
 def test_whatever_the_retention_nothing_within_it_and_never_everything_is_retired(
     layout: Layout, retention_months: int
 ) -> None:
-    made = plan.make(layout, policy(retention_months=retention_months), NOW)
+    made = plan.make(layout, policy(retention_months=retention_months, months_ahead=1), NOW)
 
     assert all(
         Month.of(each.stretch.upper - timedelta(microseconds=1)).plus(retention_months)
