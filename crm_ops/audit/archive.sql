@@ -56,3 +56,15 @@ ORDER BY number DESC LIMIT 1;
 -- Adds a link; a number that is taken is refused.
 INSERT INTO crm_ops.audit_link (parent, number, entry, hash)
 VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(number)s, %(entry)s, %(hash)s);
+
+-- name: record_restored
+-- Notes a table that was filled from the archive and attached, with the links it was filled from; in
+-- the transaction that attaches it.
+INSERT INTO crm_ops.audit_partition
+    (parent, name, lower, upper, state, rows, detached_at, restored_at, replaces)
+VALUES (format('%%I.%%I', %(parent_schema)s::text, %(parent_name)s::text),
+        format('%%I.%%I', %(schema)s::text, %(name)s::text),
+        %(lower)s, %(upper)s, 'restored', %(rows)s, now(), now(), %(replaces)s::bigint[])
+ON CONFLICT (parent, name) WHERE state <> 'dropped' DO UPDATE
+SET state = excluded.state, rows = excluded.rows, restored_at = excluded.restored_at,
+    lower = excluded.lower, upper = excluded.upper, replaces = excluded.replaces, link = NULL;

@@ -20,6 +20,7 @@ import sqlalchemy as sa
 
 from crm_ops.audit.fingerprint import Fingerprint
 from crm_ops.audit.storage import Storage
+from crm_ops.audit.stretch import Stretch
 from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.sql import Relation
 
@@ -58,8 +59,12 @@ class Entry:
 
     def holds(self, lower: datetime, upper: datetime) -> bool:
         """Whether rows of a stretch may be in the file."""
-        own = datetime.fromisoformat(self.lower), datetime.fromisoformat(self.upper)
-        return own[0] < upper and lower < own[1]
+        return self.stretch.overlaps(Stretch(lower, upper))
+
+    @property
+    def stretch(self) -> Stretch:
+        """The time that the file's table was for."""
+        return Stretch(datetime.fromisoformat(self.lower), datetime.fromisoformat(self.upper))
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,11 @@ def folder(table: Relation) -> str:
 def place(table: Relation, number: int) -> str:
     """Where a link's entry lies beside the files."""
     return f"{folder(table)}/manifest/{number:08}.json"
+
+
+def head_place(table: Relation) -> str:
+    """Where the head lies beside the files."""
+    return f"{folder(table)}/manifest/head.json"
 
 
 def read(connection: sa.Connection, table: Relation) -> list[Link]:
@@ -128,26 +138,26 @@ def publish(engine: sa.Engine, table: Relation, storage: Storage) -> int:
     for link in links[known:]:
         storage.put(place(table, link.number), link.text.encode())
     if links[known:]:
-        storage.put(_head(table), head_text(links))
+        storage.put(head_place(table), head_text(links))
     return len(links) - known
 
 
 def require(storage: Storage, table: Relation, links: Sequence[Link]) -> int:
     """How many links lie beside the files; raise AuditError where it is not our archive."""
-    told = storage.get(_head(table))
+    told = storage.get(head_place(table))
     try:
         said: Any = json.loads(told) if told else {"number": 0, "hash": BEGINNING}
         number, hash_ = int(said["number"]), str(said["hash"])
     except (ValueError, KeyError, TypeError) as error:
         raise errors.AuditError(
-            f"{_head(table)} in the archive {storage.url} is not what we wrote; see `crm-ops audit"
-            " verify-archive`"
+            f"{head_place(table)} in the archive {storage.url} is not what we wrote; see `crm-ops"
+            " audit verify-archive`"
         ) from error
     # The very first copy may have been interrupted; afterwards a head is never behind by its loss.
     if told is None and len(links) > 1:
         raise errors.AuditError(
-            f"the archive {storage.url} has no {_head(table)}, though {len(links)} files were"
-            " archived there: is its disk mounted? Nothing was written"
+            f"the archive {storage.url} has no {head_place(table)}, though {len(links)} files"
+            " were archived there: is its disk mounted? Nothing was written"
         )
     expected = links[number - 1].hash if 0 < number <= len(links) else BEGINNING
     if number > len(links) or hash_ != expected:
@@ -160,7 +170,7 @@ def require(storage: Storage, table: Relation, links: Sequence[Link]) -> int:
 
 def head(storage: Storage, table: Relation) -> bytes | None:
     """The head as it lies beside the files."""
-    return storage.get(_head(table))
+    return storage.get(head_place(table))
 
 
 def head_text(links: Sequence[Link]) -> bytes:
@@ -171,10 +181,6 @@ def head_text(links: Sequence[Link]) -> bytes:
 def digest(text: str) -> str:
     """The hash of an entry."""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _head(table: Relation) -> str:
-    return f"{folder(table)}/manifest/head.json"
 
 
 def _text(value: object) -> str:
@@ -194,6 +200,7 @@ __all__ = [
     "digest",
     "folder",
     "head",
+    "head_place",
     "head_text",
     "place",
     "publish",

@@ -54,10 +54,16 @@ def create(engine: sa.Engine, tries: Tries, plan: Plan, creation: Creation) -> i
     return moved
 
 
-def make(connection: sa.Connection, parent: Parent, table: Relation) -> None:
-    """A table as the parent's, its owner's, and closed: rights are asked of the parent alone."""
+def make(
+    connection: sa.Connection, parent: Parent, table: Relation, *, indexes: bool = False
+) -> None:
+    """A table as the parent's, its owner's, and closed: rights are asked of the parent alone.
+
+    With `indexes` it has them before it has rows, so that ATTACH need not build them.
+    """
+    like = f"{_LIKE} INCLUDING INDEXES" if indexes else _LIKE
     space = f" TABLESPACE {sql.identifier(parent.tablespace)}" if parent.tablespace else ""
-    sql.run(connection, f"CREATE TABLE {table.quoted} (LIKE {parent.table.quoted} {_LIKE}){space}")
+    sql.run(connection, f"CREATE TABLE {table.quoted} (LIKE {parent.table.quoted} {like}){space}")
     sql.run(connection, f"ALTER TABLE {table.quoted} OWNER TO {sql.identifier(parent.owner)}")
     if parent.row_security:
         # Without a policy nobody but the owner reads it by its own name; the parent's policies hold

@@ -116,6 +116,11 @@ def look(engine: sa.Engine, policy: Audit) -> Layout:
         ) from busy
 
 
+def parent_of(connection: sa.Connection, policy: Audit) -> Parent:
+    """The partitioned table alone; raise AuditError as `read` does."""
+    return _parent(connection, Relation.parse(policy.table), policy.time)[0]
+
+
 def attached(connection: sa.Connection, parent: Parent) -> dict[Relation, Stored]:
     """The partitions by table, without DEFAULT: what a step looks at again before it acts."""
     rows = _partitions(connection, parent)
@@ -217,4 +222,15 @@ def _rows(
     return [dict(row) for row in found.mappings()]
 
 
-__all__ = ["Default", "Layout", "Parent", "Stored", "attached", "detached", "look", "mark", "read"]
+__all__ = [
+    "Default",
+    "Layout",
+    "Parent",
+    "Stored",
+    "attached",
+    "detached",
+    "look",
+    "mark",
+    "parent_of",
+    "read",
+]

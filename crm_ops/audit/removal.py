@@ -104,6 +104,8 @@ def _drop(
 ) -> int | None:
     if not _ours(connection, plan, leaving):
         return None
+    # Also its own partitions, where it has some: nobody writes between the checksum and the drop.
+    sql.run(connection, f"LOCK TABLE {leaving.table.quoted} IN ACCESS EXCLUSIVE MODE")
     shape = columns.read(connection, leaving.table, plan.policy.time)
     if archived is not None:
         now = record.read(connection, plan.parent.table, leaving.table)

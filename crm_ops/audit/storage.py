@@ -32,7 +32,8 @@ class Storage:
         given = url if "://" in url else str(base / Path(url).expanduser())
         with _told(url):
             files, root = fsspec.core.url_to_fs(given)
-        self.url = url if "://" in url else os.path.normpath(given)
+        # As it is told in messages: without a password.
+        self.url = _shown(url) if "://" in url else os.path.normpath(given)
         self._files = files
         self._local = isinstance(files, LocalFileSystem)
         self._root = os.path.normpath(root) if self._local else str(root).rstrip("/")

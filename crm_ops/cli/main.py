@@ -7,7 +7,7 @@ import sys
 import typer
 
 from crm_ops.base import errors
-from crm_ops.cli import catalog, exits, migrate, output, run, settings, status, up
+from crm_ops.cli import audit, catalog, exits, migrate, output, run, settings, status, up
 
 app = typer.Typer(
     name="crm-ops",
@@ -21,6 +21,7 @@ app.command("status")(status.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(audit.app, name="audit")
 app.add_typer(settings.app, name="settings")
 
 

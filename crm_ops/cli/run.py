@@ -63,9 +63,7 @@ def show(results: list[JobResult]) -> None:
         output.note(f"{', '.join(jobs)}: {error}")
 
 
-def _run(
-    names: list[JobName], request: Request, given: settings.Settings
-) -> list[JobResult]:
+def _run(names: list[JobName], request: Request, given: settings.Settings) -> list[JobResult]:
     started = time.monotonic()
     try:
         with tools.opened(given) as opened:

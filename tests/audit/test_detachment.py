@@ -16,7 +16,7 @@ def test_an_expired_month_is_detached_and_noted_with_its_bounds_in_one_step(
 
     done = logs.expire(database, policy(on_expiry="archive", grace_days=1))
 
-    assert done == logs.Retired(detached=1, dropped=0, dropped_rows=0, kept=2)
+    assert done == logs.Retired(detached=1, dropped=0, dropped_rows=0, kept=3)
     assert sorted(logs.stretches(database)) == ["audit_log_p202303", "audit_log_p202403"]
     assert logs.value(database, "SELECT count(*) FROM crm.audit_log_p202302") == 4
     assert logs.state(database, "crm.audit_log_p202302") == ("detached", None)
@@ -27,13 +27,13 @@ def test_an_expired_month_is_detached_and_noted_with_its_bounds_in_one_step(
     )
 
 
-def test_what_is_detached_for_the_archive_stays_until_there_is_one(database: sa.Engine) -> None:
-    declared = policy(on_expiry="archive")
+def test_what_is_detached_stays_for_its_grace(database: sa.Engine) -> None:
+    declared = policy(grace_days=2)
     logs.create(database, ["2023-02", "2024-03"])
     logs.expire(database, declared)
 
     assert logs.expire(database, declared) == logs.Retired(0, 0, 0, kept=3)
-    assert "on_expiry is archive" in logs.planned(database, declared).kept[-1].why
+    assert "dropped when 2 days have passed" in logs.planned(database, declared).kept[-1].why
 
 
 def test_nothing_is_detached_where_the_catalog_says_keep(database: sa.Engine) -> None:
