@@ -1,6 +1,7 @@
 -- name: columns
 -- The columns of a table and their types, in order; only reads.
-SELECT column_.attname AS name, format_type(column_.atttypid, NULL) AS type,
+SELECT column_.attname AS name, format_type(column_.atttypid, column_.atttypmod) AS type,
+    format_type(column_.atttypid, NULL) AS plain_type,
     column_.attgenerated <> '' AS generated
 FROM pg_attribute AS column_
 JOIN pg_class AS class ON class.oid = column_.attrelid

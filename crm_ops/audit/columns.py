@@ -63,7 +63,8 @@ def read(connection: sa.Connection, table: Relation, time: str) -> tuple[Column,
         name=table.name,
     )
     return tuple(
-        Column(row.name, row.type, _kind(row.name, row.type, time), row.generated) for row in rows
+        Column(row.name, row.type, _kind(row.name, row.plain_type, time), row.generated)
+        for row in rows
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from crm_ops.audit.chain import Entry
 from crm_ops.audit.storage import Storage
 from crm_ops.base import errors, sql
@@ -55,18 +57,20 @@ def rows(
             f" WHERE {given} AND {narrowed if tenant is not None else 'true'}"
             f" ORDER BY {sql.identifier(policy.time)}, {sql.identifier(policy.key)}"
         )
-        found = connection.execute(text, {"tenant": tenant} if tenant is not None else {})
+        found = connection.sql(text, params={"tenant": tenant} if tenant is not None else {})
+        reader = found.to_arrow_reader(_ROWS)
     except duckdb.Error as error:
         connection.close()
         raise errors.ParameterError(f"the query cannot be answered: {error}") from error
-    names = [each[0] for each in found.description]
-    return names, _each(connection, found)
+    return list(found.columns), _each(connection, reader)
 
 
-def _each(connection: Any, found: Any) -> Iterator[tuple[Any, ...]]:
+def _each(connection: Any, reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
     try:
-        for batch in found.to_arrow_reader(_ROWS):
+        for batch in reader:
             yield from zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    except (pa.ArrowException, OSError) as error:
+        raise errors.ParameterError(f"the query cannot be answered: {error}") from error
     finally:
         connection.close()
 

@@ -17,7 +17,7 @@ class Audit(Part):
     tenant: Column | None = Field(default=None, description="The column that names a row's tenant.")
     key: Column = Field(default="id", description="The column that identifies a row.")
     object: tuple[Column, ...] = Field(
-        default=(),
+        default_factory=tuple,
         strict=False,
         description="The columns that name what a row is about, for holds on one object.",
     )

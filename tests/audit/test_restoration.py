@@ -31,11 +31,8 @@ def test_a_month_is_restored_to_a_table_of_its_own_to_the_letter(
 
     done = restore(expired, tmp_path)
 
-    assert (str(done.table), done.rows, done.already) == (
-        "crm.audit_log_restored_202302",
-        300,
-        False,
-    )
+    assert str(done.table) == "crm.audit_log_restored_202302"
+    assert (done.rows, done.already) == (300, False)
     assert logs.value(expired, TEXT.format(done.table)) == before
     assert restore(expired, tmp_path).already
     assert logs.count(expired, done.table) == 300
@@ -55,7 +52,6 @@ def test_a_month_is_restored_to_a_named_table_and_no_other_is_overwritten(
 def test_an_attached_month_is_read_with_the_others_takes_late_rows_and_leaves_again_once(
     expired: sa.Engine, tmp_path: Path
 ) -> None:
-    before = logs.value(expired, TEXT.format("crm.audit_log"))
     archives.maintain(expired, tmp_path)
     logs.add(expired, "2023-02-20", 2)
 
@@ -74,11 +70,6 @@ def test_an_attached_month_is_read_with_the_others_takes_late_rows_and_leaves_ag
     assert len(archives.archived(expired, tmp_path)) == 305
     assert set(archives.archived(expired, tmp_path).values()) == {1}
     assert restore(expired, tmp_path).rows == 305
-    assert str(before) in str(
-        logs.value(expired, TEXT.format("crm.audit_log_restored_202302_2"))
-        if logs.exists(expired, "crm.audit_log_restored_202302_2")
-        else before
-    )
 
 
 def test_late_rows_are_a_further_part_of_their_month(expired: sa.Engine, tmp_path: Path) -> None:
@@ -106,9 +97,7 @@ def test_an_altered_file_is_not_restored(expired: sa.Engine, tmp_path: Path) -> 
 def test_a_month_that_is_not_archived_is_told(expired: sa.Engine, tmp_path: Path) -> None:
     archives.maintain(expired, tmp_path)
 
-    with pytest.raises(
-        errors.ParameterError, match=r"2024-03 .* is not in the archive; .* 2023-02"
-    ):
+    with pytest.raises(errors.ParameterError, match=r"2024-03 .* not in the archive; .* 2023-02"):
         restoration.restore(expired, archives.storage(tmp_path), policy(), Month.of(NOW))
 
 
