@@ -10,6 +10,7 @@ import typer
 from crm_ops.base import errors
 from crm_ops.cli import (
     access,
+    audit,
     catalog,
     exits,
     migrate,
@@ -39,6 +40,7 @@ app.command("migrate")(migrate.command)
 app.command("up")(up.command)
 app.add_typer(access.app, name="access")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(audit.app, name="audit")
 app.add_typer(settings.app, name="settings")
 
 

@@ -139,6 +139,8 @@ def _audit(keys: Keys, audit: Audit) -> Iterator[Need]:
     yield Column((*keys, "key"), relation, audit.key)
     if audit.tenant is not None:
         yield Column((*keys, "tenant"), relation, audit.tenant)
+    for at, column in enumerate(audit.object):
+        yield Column((*keys, "object", at), relation, column)
     yield Months((*keys, "time"), relation, audit.time)
 
 
