@@ -1,8 +1,8 @@
 """`make drill`: writers, refreshes, kills; in the end every figure equals a count of the rows.
 
 Each round starts a refresh of its own process while others write, and ends it by SIGKILL; every
-other round PostgreSQL is shut down at once (immediate mode) and recovers. Then a change is made past
-the triggers: the proof has to find it, and the repair to mend it.
+other round PostgreSQL is shut down at once (immediate mode) and recovers. Then a change is made
+past the triggers: the proof has to find it, and the repair to mend it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
+from typing import Self
 
 from crm_ops.base import database, sql
 from crm_ops.catalog import load
@@ -149,9 +150,8 @@ def _ops(environment: Mapping[str, str], *args: str, check: bool = True) -> tupl
         timeout=300,
     )
     if check and done.returncode:
-        raise Failed(
-            f"crm-ops {' '.join(args)} ended with {done.returncode}: {done.stderr[-2000:]}"
-        )
+        what = f"crm-ops {' '.join(args)} ended with {done.returncode}"
+        raise Failed(f"{what}: {done.stderr[-2000:]}")
     return done.returncode, done.stdout
 
 
@@ -172,7 +172,7 @@ class _Ended:
         self._started.kill()
         self._started.wait()
 
-    def __enter__(self) -> _Ended:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
