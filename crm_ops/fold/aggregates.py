@@ -68,7 +68,9 @@ def _select(counted: rows.Counted, source: rows.Source) -> str:
     # Extremes may change where number and sum do not.
     having = ""
     if not any(each.extremes for each in wanted):
-        having = source.having(*(source.sum_of(f"m{at}") for at in range(len(measured))))
+        columns = [f"m{at}" for at in range(len(measured))]
+        sums = [each(column) for column in columns for each in (source.count_of, source.sum_of)]
+        having = source.having(*sums)
     return f"""
   SELECT wanted.aggregate, grouped.tenant,
          {_dimensions(declared, keys)} AS dimensions, wanted.measured,
