@@ -24,7 +24,7 @@ ifdef PIP_CERT
 export SSL_CERT_FILE ?= $(PIP_CERT)
 endif
 
-.PHONY: help run test check bench lock clean
+.PHONY: help run test check bench drill lock clean
 
 help: ## This list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -43,6 +43,10 @@ check: .venv/dev.stamp ## ruff, mypy, import contracts
 
 bench: .venv/dev.stamp ## The benchmarks; results land in docs/benchmarks.md
 	@$(BIN)/python -m bench $(ARGS)
+
+drill: .venv/dev.stamp ## What must hold when programs race, are killed and lose their cache; minutes
+	@$(BIN)/python -m drill $(ARGS)
+	@$(BIN)/python -m drill.sharing
 
 lock: .venv/dev.stamp ## Resolve requirements*.txt into the two locks again
 	$(UV) compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bench import counting, read
+from bench import counting, folding, read, sharing
 from bench.case import OURS, Timing, measure
 from crm_ops.base import database, settings, sql, store
 from crm_ops.catalog import load
@@ -62,6 +62,8 @@ def _measured(engine: sa.Engine, redis: store.Client, rounds: int, rows: dict[st
         counting.facet_case(engine, redis, deal, chosen),
         counting.aggregate_case(engine, redis, lead, chosen),
         counting.aggregate_case(engine, redis, deal, chosen),
+        *(folding.refresh_case(engine, redis, lead, chosen, each) for each in folding.SHARES),
+        *folding.write_cases(engine, lead),
     )
     sizes_told = ", ".join(f"{rows[t]:,} {t}s" for t in ("lead", "deal", "account", "contact"))
     parts = [
@@ -71,12 +73,13 @@ def _measured(engine: sa.Engine, redis: store.Client, rounds: int, rows: dict[st
         f" {rounds} rounds in turn after one unmeasured; {sizes_told}.\n",
         "Compare ratios, not milliseconds: machines differ, and all ways of a case ran in turn on"
         " the same data. The ratio is the median, over the rounds, of a way's time to ours.\n",
-        f"{counting.__doc__}".split("\n\n", 1)[1].strip() + "\n",
+        *(f"{each.__doc__}".split("\n\n", 1)[1].strip() + "\n" for each in (counting, folding)),
     ]
     for case in cases:
         timings = measure(case, rounds, _say)
         parts.append(_table(case.title, case.about, timings))
     parts += [_searches(engine, redis, catalog, rounds), _reports(engine, catalog, rounds)]
+    parts.append(sharing.report(engine, redis, rounds, _table, _say))
     return "\n".join(parts)
 
 

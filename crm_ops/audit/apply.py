@@ -12,13 +12,14 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from crm_ops.audit import creation, detachment, removal, rights
+from crm_ops.audit import collection, creation, detachment, removal, rights
 from crm_ops.audit.layout import Stored
 from crm_ops.audit.locks import Patience, Tries
-from crm_ops.audit.plan import Creation, Plan
+from crm_ops.audit.plan import Creation, Late, Plan
+from crm_ops.audit.storage import Storage
 from crm_ops.base import database, errors
 
-T = TypeVar("T", Creation, Stored)
+T = TypeVar("T", bound=Creation | Stored | Late)
 R = TypeVar("R")
 
 _PATIENT = Patience()
@@ -34,10 +35,18 @@ class Created:
 
 
 @dataclass(frozen=True)
-class Retired:
-    """How many partitions were detached, and dropped with how many rows; how many tables stay."""
+class Detached:
+    """How many partitions were detached; late rows put aside, in how many tables."""
 
     detached: int
+    late_tables: int
+    late_rows: int
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """How many tables were dropped, with how many rows; how many of the planned ones stay."""
+
     dropped: int
     dropped_rows: int
     kept: int
@@ -63,23 +72,33 @@ def create(engine: sa.Engine, plan: Plan, patience: Patience = _PATIENT) -> Crea
     )
 
 
-def retire(engine: sa.Engine, plan: Plan, patience: Patience = _PATIENT) -> Retired:
-    """Detach the planned partitions, then drop the planned tables; each on its own.
+def detach(engine: sa.Engine, plan: Plan, patience: Patience = _PATIENT) -> Detached:
+    """Detach the planned partitions and put late rows aside; each on its own.
 
     Raises as `create` does.
     """
     tries = _begin(engine, plan, patience)
     refused: dict[str, str] = {}
     detached = _each(plan.expiries, lambda one: detachment.detach(tries, plan, one), refused)
-    free = [each for each in plan.drops if str(each.table) not in refused]
-    dropped = _each(free, lambda one: removal.drop(tries, plan, one), refused)
-    _raise(refused, "retired")
-    return Retired(
-        detached=sum(detached),
-        dropped=len([rows for rows in dropped if rows is not None]),
-        dropped_rows=sum(rows or 0 for rows in dropped),
-        kept=len(plan.kept),
-    )
+    late = _each(plan.late, lambda one: collection.collect(tries, plan, one), refused)
+    _raise(refused, "detached")
+    moved = [rows for rows in late if rows is not None]
+    return Detached(sum(detached), len(moved), sum(moved))
+
+
+def drop(
+    engine: sa.Engine, plan: Plan, storage: Storage | None = None, patience: Patience = _PATIENT
+) -> Dropped:
+    """Drop the planned tables; each on its own. Without `storage` no archived table is dropped.
+
+    Raises as `create` does.
+    """
+    tries = _begin(engine, plan, patience)
+    refused: dict[str, str] = {}
+    found = _each(plan.drops, lambda one: removal.drop(engine, tries, plan, storage, one), refused)
+    _raise(refused, "dropped")
+    dropped = [rows for rows in found if rows is not None]
+    return Dropped(len(dropped), sum(dropped), kept=len(found) - len(dropped))
 
 
 def _begin(engine: sa.Engine, plan: Plan, patience: Patience) -> Tries:
@@ -105,4 +124,4 @@ def _raise(refused: dict[str, str], what: str) -> None:
         raise errors.AuditError(f"{len(refused)} partition(s) could not be {what}: {told}")
 
 
-__all__ = ["Created", "Retired", "create", "retire"]
+__all__ = ["Created", "Detached", "Dropped", "create", "detach", "drop"]

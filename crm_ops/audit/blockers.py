@@ -22,6 +22,7 @@ _UPDATE = (
 _SHARE_ROW = ("RowExclusiveLock", *_UPDATE)
 _ALL = ("AccessShareLock", "RowShareLock", *_SHARE_ROW)
 _CONFLICTING = {
+    "ACCESS SHARE": ("AccessExclusiveLock",),
     "SHARE UPDATE EXCLUSIVE": _UPDATE,
     "SHARE ROW EXCLUSIVE": _SHARE_ROW,
     "ACCESS EXCLUSIVE": _ALL,

@@ -54,6 +54,23 @@ def create(engine: sa.Engine, tries: Tries, plan: Plan, creation: Creation) -> i
     return moved
 
 
+def make(
+    connection: sa.Connection, parent: Parent, table: Relation, *, indexes: bool = False
+) -> None:
+    """A table as the parent's, its owner's, and closed: rights are asked of the parent alone.
+
+    With `indexes` it has them before it has rows, so that ATTACH need not build them.
+    """
+    like = f"{_LIKE} INCLUDING INDEXES" if indexes else _LIKE
+    space = f" TABLESPACE {sql.identifier(parent.tablespace)}" if parent.tablespace else ""
+    sql.run(connection, f"CREATE TABLE {table.quoted} (LIKE {parent.table.quoted} {like}){space}")
+    sql.run(connection, f"ALTER TABLE {table.quoted} OWNER TO {sql.identifier(parent.owner)}")
+    if parent.row_security:
+        # Without a policy nobody but the owner reads it by its own name; the parent's policies hold
+        # for what is read through the parent.
+        sql.run(connection, f"ALTER TABLE {table.quoted} ENABLE ROW LEVEL SECURITY")
+
+
 def _refuse_too_many(engine: sa.Engine, plan: Plan, default: Relation, creation: Creation) -> None:
     """Count before locking: with more rows than planned writers would wait too long."""
     with database.transaction(engine) as connection:
@@ -82,7 +99,7 @@ def _needed(connection: sa.Connection, plan: Plan, creation: Creation) -> bool:
 
 def _create(connection: sa.Connection, plan: Plan, creation: Creation) -> int:
     sql.run(connection, _sql("statement_timeout"), statement_timeout_ms=_LONGEST_STATEMENT_MS)
-    _make(connection, plan.parent, creation.table)
+    make(connection, plan.parent, creation.table)
     moved = 0
     if plan.default is not None:
         moved = moving.move(connection, plan.parent, plan.default, creation.table, creation.stretch)
@@ -95,18 +112,8 @@ def _create(connection: sa.Connection, plan: Plan, creation: Creation) -> int:
     return moved
 
 
-def _make(connection: sa.Connection, parent: Parent, table: Relation) -> None:
-    """A table as the parent's, its owner's, and closed: rights are asked of the parent alone."""
-    sql.run(connection, f"CREATE TABLE {table.quoted} (LIKE {parent.table.quoted} {_LIKE})")
-    sql.run(connection, f"ALTER TABLE {table.quoted} OWNER TO {sql.identifier(parent.owner)}")
-    if parent.row_security:
-        # Without a policy nobody but the owner reads it by its own name; the parent's policies hold
-        # for what is read through the parent.
-        sql.run(connection, f"ALTER TABLE {table.quoted} ENABLE ROW LEVEL SECURITY")
-
-
 def _sql(name: str) -> str:
     return statements.load("crm_ops.audit")[name]
 
 
-__all__ = ["create"]
+__all__ = ["create", "make"]

@@ -25,7 +25,7 @@ def detach(tries: Tries, plan: Plan, expired: Stored) -> bool:
         locks.append(Lock(plan.default, "ACCESS EXCLUSIVE"))
     locks.append(Lock(expired.table, "ACCESS EXCLUSIVE"))
     done = tries.run(
-        lambda connection: _attached(connection, plan, expired),
+        lambda connection: _retirable(connection, plan, expired),
         locks,
         lambda connection: _detach(connection, plan, expired),
     )
@@ -49,7 +49,7 @@ def finalize(tries: Tries, plan: Plan, pending: Stored) -> bool:
         Lock(pending.table, "ACCESS EXCLUSIVE"),
     ]
     done = tries.run(
-        lambda connection: _attached(connection, plan, pending),
+        lambda connection: _interrupted(connection, plan, pending),
         locks,
         lambda connection: _finalize(connection, plan, pending),
     )
@@ -60,6 +60,25 @@ def finalize(tries: Tries, plan: Plan, pending: Stored) -> bool:
             extra={"action": "audit_finalized", "table": str(pending.table)},
         )
     return bool(done)
+
+
+def _retirable(connection: sa.Connection, plan: Plan, expired: Stored) -> bool:
+    """Whether it is as planned, and not the last: whatever was planned, a newer one must stay."""
+    if not _attached(connection, plan, expired):
+        return False
+    standing = layout.attached(connection, plan.parent).values()
+    if all(each.stretch.upper <= expired.stretch.upper for each in standing if not each.pending):
+        raise errors.AuditError(
+            f"{expired.table} is the newest partition of {plan.parent.table} by now and stays"
+        )
+    return True
+
+
+def _interrupted(connection: sa.Connection, plan: Plan, pending: Stored) -> bool:
+    """Whether it is half detached and nobody is at work on it: FINALIZE would overtake them."""
+    if not _attached(connection, plan, pending):
+        return False
+    return not sql.run(connection, statements.load("crm_ops.audit")["detaching"]).scalar_one()
 
 
 def _attached(connection: sa.Connection, plan: Plan, planned: Stored) -> bool:
@@ -77,6 +96,12 @@ def _attached(connection: sa.Connection, plan: Plan, planned: Stored) -> bool:
 
 def _detach(connection: sa.Connection, plan: Plan, expired: Stored) -> bool:
     _alter(connection, plan, f"DETACH PARTITION {expired.table.quoted}")
+    note(connection, plan, expired)
+    return True
+
+
+def note(connection: sa.Connection, plan: Plan, expired: Stored) -> None:
+    """Mark a table that is off the parent as ours and record it, in the caller's transaction."""
     mark = sql.literal(layout.mark(plan.parent.table))
     sql.run(connection, f"COMMENT ON TABLE {expired.table.quoted} IS {mark}")
     sql.run(
@@ -90,7 +115,6 @@ def _detach(connection: sa.Connection, plan: Plan, expired: Stored) -> bool:
         upper=expired.stretch.upper,
         bytes=expired.bytes,
     )
-    return True
 
 
 def _finalize(connection: sa.Connection, plan: Plan, pending: Stored) -> bool:
@@ -102,4 +126,4 @@ def _alter(connection: sa.Connection, plan: Plan, action: str) -> None:
     sql.run(connection, f"ALTER TABLE {plan.parent.table.quoted} {action}")
 
 
-__all__ = ["detach", "finalize"]
+__all__ = ["detach", "finalize", "note"]

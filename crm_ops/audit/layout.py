@@ -11,9 +11,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.audit import naming
+from crm_ops.audit import blockers, naming
+from crm_ops.audit.record import State
 from crm_ops.audit.stretch import Stretch
-from crm_ops.base import errors, sql, statements
+from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.sql import Relation
 from crm_ops.catalog.audit import Audit
 
@@ -29,6 +30,7 @@ class Parent:
     column: str
     type: str
     row_security: bool
+    tablespace: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Stored:
     """A table that holds rows of one stretch: a partition, or one that we detached.
 
     `rows` is PostgreSQL's estimate, `bytes` include indexes. A `pending` partition is half detached
-    by an interrupted DETACH CONCURRENTLY.
+    by an interrupted DETACH CONCURRENTLY. `state` and `since` are of what we detached, or restored
+    from its archive.
     """
 
     table: Relation
@@ -45,6 +48,8 @@ class Stored:
     bytes: int
     foreign: bool = False
     pending: bool = False
+    state: State | None = None
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,25 @@ def read(connection: sa.Connection, policy: Audit) -> Layout:
     )
 
 
+def look(engine: sa.Engine, policy: Audit) -> Layout:
+    """Read the layout; where a lock is in the way, the DatabaseBusy says whose."""
+    try:
+        with database.transaction(engine) as connection:
+            return read(connection, policy)
+    except errors.DatabaseBusy as busy:
+        table = Relation.parse(policy.table)
+        with database.transaction(engine) as connection:
+            held = blockers.read(connection, [(table, "ACCESS SHARE")])
+        raise errors.DatabaseBusy(
+            f"the audit log {table} could not be looked at: {blockers.told(held)}"
+        ) from busy
+
+
+def parent_of(connection: sa.Connection, policy: Audit) -> Parent:
+    """The partitioned table alone; raise AuditError as `read` does."""
+    return _parent(connection, Relation.parse(policy.table), policy.time)[0]
+
+
 def attached(connection: sa.Connection, parent: Parent) -> dict[Relation, Stored]:
     """The partitions by table, without DEFAULT: what a step looks at again before it acts."""
     rows = _partitions(connection, parent)
@@ -105,7 +129,10 @@ def attached(connection: sa.Connection, parent: Parent) -> dict[Relation, Stored
 
 
 def detached(connection: sa.Connection, parent: Relation) -> tuple[Stored, ...]:
-    """The tables that we detached from `parent` and that are there, attached to nothing."""
+    """The tables that we detached from `parent` and that are there, attached to nothing.
+
+    Their `state` says how far each has come.
+    """
     rows = _rows(connection, "detached", parent, mark=mark(parent))
     return tuple(_stored(row) for row in rows)
 
@@ -137,7 +164,9 @@ def _parent(connection: sa.Connection, table: Relation, column: str) -> tuple[Pa
             f" {row['key_type']}; months need one of {', '.join(_TYPES)}"
         )
     return (
-        Parent(table, row["owner"], column, row["key_type"], row["row_security"]),
+        Parent(
+            table, row["owner"], column, row["key_type"], row["row_security"], row["tablespace"]
+        ),
         row["read_at"],
     )
 
@@ -154,6 +183,8 @@ def _stored(row: dict[str, Any]) -> Stored:
         bytes=row["bytes"],
         foreign=row.get("relkind") == "f",
         pending=row.get("pending", False),
+        state=row["state"],
+        since=row["since"],
     )
 
 
@@ -191,4 +222,15 @@ def _rows(
     return [dict(row) for row in found.mappings()]
 
 
-__all__ = ["Default", "Layout", "Parent", "Stored", "attached", "detached", "mark", "read"]
+__all__ = [
+    "Default",
+    "Layout",
+    "Parent",
+    "Stored",
+    "attached",
+    "detached",
+    "look",
+    "mark",
+    "parent_of",
+    "read",
+]

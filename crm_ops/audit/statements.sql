@@ -1,11 +1,13 @@
 -- name: parent
 -- What kind of table the audit log is, its owner, and what it is partitioned by; only reads.
-SELECT class.relkind, pg_get_userbyid(class.relowner) AS owner, class.relrowsecurity AS row_security,
+SELECT class.relkind, pg_get_userbyid(class.relowner) AS owner,
+    class.relrowsecurity AS row_security, tablespace.spcname AS tablespace,
     part.partstrat AS strategy, part.partnatts AS key_columns,
     column_.attname AS key_column, format_type(column_.atttypid, NULL) AS key_type,
     clock_timestamp() AS read_at
 FROM pg_class AS class
 JOIN pg_namespace AS space ON space.oid = class.relnamespace
+LEFT JOIN pg_tablespace AS tablespace ON tablespace.oid = class.reltablespace
 LEFT JOIN pg_partitioned_table AS part ON part.partrelid = class.oid
 LEFT JOIN pg_attribute AS column_
     ON column_.attrelid = class.oid AND column_.attnum = part.partattrs[0] AND column_.attnum > 0
@@ -29,8 +31,12 @@ WITH partition AS (
     WHERE parent_space.nspname = %(schema)s AND parent.relname = %(name)s
 )
 SELECT partition.schema, partition.name, partition.relkind, partition.pending,
-    partition.is_default, bound.lower, bound.upper, stored.bytes, stored.rows
+    partition.is_default, bound.lower, bound.upper, stored.bytes, stored.rows,
+    ours.state, ours.restored_at AS since
 FROM partition
+LEFT JOIN crm_ops.audit_partition AS ours
+    ON ours.parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND ours.name = format('%%I.%%I', partition.schema, partition.name) AND ours.state = 'restored'
 CROSS JOIN LATERAL (
     SELECT min(moment) FILTER (WHERE side = 1) AS lower, min(moment) FILTER (WHERE side = 2) AS upper
     FROM unnest(partition.bounds) WITH ORDINALITY AS given (text, side)
@@ -58,7 +64,7 @@ ORDER BY bound.lower, partition.name;
 -- name: detached
 -- The tables that we detached and that wait for their end: there, alone, and with our mark; only reads.
 SELECT space.nspname AS schema, class.relname AS name, ours.lower, ours.upper,
-    stored.bytes, stored.rows
+    stored.bytes, stored.rows, ours.state, ours.detached_at AS since
 FROM crm_ops.audit_partition AS ours
 JOIN pg_class AS class ON class.oid = to_regclass(ours.name)
 JOIN pg_namespace AS space ON space.oid = class.relnamespace
@@ -69,7 +75,8 @@ CROSS JOIN LATERAL (
     WHERE leaf.relkind <> 'p'
         AND leaf.oid IN (SELECT class.oid UNION ALL SELECT relid FROM pg_partition_tree(class.oid))
 ) AS stored
-WHERE ours.parent = format('%%I.%%I', %(schema)s::text, %(name)s::text) AND ours.state = 'detached'
+WHERE ours.parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND ours.state IN ('detached', 'exported', 'verified')
     AND class.relkind IN ('r', 'p') AND NOT class.relispartition
     AND obj_description(class.oid, 'pg_class') = %(mark)s
 ORDER BY ours.lower, ours.name;
@@ -111,10 +118,11 @@ SELECT format('CREATE on the schema %%I for the role %%I', log.nspname, role.rol
 FROM log JOIN pg_roles AS role ON role.oid = log.relowner OR role.rolname = current_user
 WHERE NOT has_schema_privilege(role.oid, log.space, 'CREATE')
 UNION ALL
-SELECT 'SELECT, INSERT and UPDATE on crm_ops.audit_partition'
-WHERE NOT (has_table_privilege('crm_ops.audit_partition', 'SELECT')
-    AND has_table_privilege('crm_ops.audit_partition', 'INSERT')
-    AND has_table_privilege('crm_ops.audit_partition', 'UPDATE'));
+SELECT 'SELECT, INSERT and UPDATE on ' || ours.name
+FROM unnest(ARRAY['crm_ops.audit_partition', 'crm_ops.audit_link', 'crm_ops.audit_hold'])
+    AS ours (name)
+WHERE NOT (has_table_privilege(ours.name, 'SELECT') AND has_table_privilege(ours.name, 'INSERT')
+    AND has_table_privilege(ours.name, 'UPDATE'));
 
 -- name: columns
 -- The columns of the audit log that a row can be copied with: all but the generated ones; only reads.
@@ -143,20 +151,67 @@ WHERE space.nspname = %(schema)s AND class.relname = %(name)s
 ORDER BY trigger.tgname;
 
 -- name: record_detached
--- Notes a table that we have just detached; noting it again changes nothing but the moment.
+-- Notes a table that we have just detached; noting it again changes nothing but the moment. What was
+-- restored from its archive, and comes off again, keeps the links that it replaces.
 INSERT INTO crm_ops.audit_partition (parent, name, lower, upper, state, bytes, detached_at)
 VALUES (format('%%I.%%I', %(parent_schema)s::text, %(parent_name)s::text),
         format('%%I.%%I', %(schema)s::text, %(name)s::text),
         %(lower)s, %(upper)s, 'detached', %(bytes)s, now())
-ON CONFLICT (parent, name) DO UPDATE
+ON CONFLICT (parent, name) WHERE state <> 'dropped' DO UPDATE
 SET lower = excluded.lower, upper = excluded.upper, state = excluded.state, rows = NULL,
-    bytes = excluded.bytes, detached_at = excluded.detached_at, dropped_at = NULL;
+    bytes = excluded.bytes, detached_at = excluded.detached_at,
+    attempt = audit_partition.attempt + 1, file = NULL, file_bytes = NULL, sha256 = NULL,
+    checksum = NULL, exported_at = NULL, verified_at = NULL, restored_at = NULL, link = NULL,
+    replaces = CASE WHEN audit_partition.link IS NULL THEN audit_partition.replaces
+                    ELSE audit_partition.replaces || audit_partition.link END;
 
 -- name: record_dropped
 -- Notes that a detached table is gone, with how many rows; in the transaction that drops it.
 UPDATE crm_ops.audit_partition SET state = 'dropped', rows = %(rows)s, dropped_at = now()
 WHERE parent = format('%%I.%%I', %(parent_schema)s::text, %(parent_name)s::text)
-    AND name = format('%%I.%%I', %(schema)s::text, %(name)s::text) AND state = 'detached';
+    AND name = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND state IN ('detached', 'exported', 'verified');
+
+-- name: lock_holds
+-- No hold is placed or lifted until this transaction ends.
+LOCK TABLE crm_ops.audit_hold IN SHARE MODE;
+
+-- name: active_holds
+-- The holds of an audit log that are in force, the oldest first; only reads.
+SELECT id, tenant, object, lower, upper, reason, placed_by, placed_at, until, lifted_by, lifted_at
+FROM crm_ops.audit_hold
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND lifted_at IS NULL AND (until IS NULL OR until > now())
+ORDER BY id;
+
+-- name: all_holds
+-- Every hold of an audit log, the oldest first; only reads.
+SELECT id, tenant, object, lower, upper, reason, placed_by, placed_at, until, lifted_by, lifted_at
+FROM crm_ops.audit_hold
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+ORDER BY id;
+
+-- name: add_hold
+-- Places a hold; it waits for a drop that is under way.
+INSERT INTO crm_ops.audit_hold
+    (parent, tenant, object, lower, upper, reason, placed_by, until)
+VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(tenant)s, %(object)s,
+        %(lower)s, %(upper)s, %(reason)s, %(placed_by)s, %(until)s)
+RETURNING id;
+
+-- name: lift_hold
+-- Lifts a hold that is in force; one that was lifted already keeps who lifted it.
+UPDATE crm_ops.audit_hold SET lifted_by = %(lifted_by)s, lifted_at = now()
+WHERE id = %(id)s AND lifted_at IS NULL
+    AND parent = format('%%I.%%I', %(schema)s::text, %(name)s::text);
+
+-- name: detaching
+-- Whether a session is detaching a partition concurrently at this moment, as far as we may see.
+SELECT EXISTS (
+    SELECT FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()
+        AND query ~* 'detach\s+partition.*\mconcurrently\M'
+);
 
 -- name: show_every_row
 -- Makes it an error in this transaction that a policy hides a row from us.

@@ -19,6 +19,7 @@ MOMENT = Relation(SCHEMA, "moment")
 CAPTURE = Relation(SCHEMA, "capture")
 REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
+SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 
 _PREFIX = "crmops"
 
@@ -56,6 +57,11 @@ def sharing_key(entity: str, tenant: str) -> str:
     return f"{_PREFIX}:sharing:{_safe(entity)}:{_safe(tenant)}"
 
 
+def organisation_key(tenant: str) -> str:
+    """The Redis key of one tenant's users, roles and default access."""
+    return f"{_PREFIX}:organisation:{_safe(tenant)}"
+
+
 __all__ = [
     "AGGREGATE",
     "AUDIT_PARTITION",
@@ -69,9 +75,11 @@ __all__ = [
     "REFRESH",
     "RUN",
     "SCHEMA",
+    "SHARING_EPOCH",
     "aggregates_key",
     "bounded",
     "facets_key",
     "moment_key",
+    "organisation_key",
     "sharing_key",
 ]

@@ -16,10 +16,13 @@ from crm_ops.changes import install
 from crm_ops.cli import options, output, tools
 from crm_ops.read import indexes
 from crm_ops.schema import migrate
+from crm_ops.sharing import install as sharing
 from crm_ops.sources import check
 
 app = typer.Typer(help="What is counted: the catalog file.", no_args_is_help=True)
 
+
+_SHARING = "say when sharing changes"
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 
@@ -74,17 +77,19 @@ def plan(
 ) -> None:
     """Print the SQL that `apply` would run: logs, functions and triggers that are not as needed."""
     with _connected(database_url, catalog) as (engine, loaded):
-        steps = _planned(engine, loaded)
+        steps, watched = _planned(engine, loaded)
+    planned = [(step.title, list(step.sql)) for step in steps]
+    planned += [(_SHARING, watched)] if watched else []
+    rows = [(title, [sql.readable(each) for each in texts]) for title, texts in planned]
     if as_json:
-        rows = [(step.title, [sql.readable(each) for each in step.sql]) for step in steps]
         output.json({"steps": [{"title": title, "sql": texts} for title, texts in rows]})
         return
-    for step in steps:
-        typer.echo(f"-- {step.title}\nBEGIN;")
-        for statement in step.sql:
-            typer.echo(f"{sql.readable(statement)};")
+    for title, texts in rows:
+        typer.echo(f"-- {title}\nBEGIN;")
+        for statement in texts:
+            typer.echo(f"{statement};")
         typer.echo("COMMIT;\n")
-    if not steps:
+    if not rows:
         output.note("nothing to do: changes are captured as the catalog needs them")
 
 
@@ -94,12 +99,16 @@ def apply(
     catalog: options.CatalogPath = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Have changes captured: a log, a function and four triggers for each table; repeatable."""
+    """Have changes captured, and those of sharing told: triggers on each table; repeatable."""
     with _connected(database_url, catalog) as (engine, loaded):
-        steps = _planned(engine, loaded)
+        steps, watched = _planned(engine, loaded)
         if not dry_run:
             install.apply(engine, steps)
-    _tell(steps, "nothing to do: changes are captured as the catalog needs them")
+            sharing.apply(engine, loaded.catalog)
+    _tell(
+        [step.title for step in steps] + [_SHARING] * bool(watched),
+        "nothing to do: changes are captured as the catalog needs them",
+    )
 
 
 @app.command("remove")
@@ -114,8 +123,9 @@ def remove(
         steps = install.removal(connection)
     if not dry_run:
         install.apply(engine, steps)
+        sharing.remove(engine)
     engine.dispose()
-    _tell(steps, "nothing to do: no changes are captured")
+    _tell([step.title for step in steps], "nothing to do: no changes are captured")
 
 
 @contextmanager
@@ -129,17 +139,18 @@ def _connected(
     engine.dispose()
 
 
-def _planned(engine: sa.Engine, loaded: load.Loaded) -> list[install.Step]:
+def _planned(engine: sa.Engine, loaded: load.Loaded) -> tuple[list[install.Step], list[str]]:
+    """What captures changes, and the SQL of what says when sharing changes."""
     with database.transaction(engine) as connection:
         migrate.require(connection)
         check.check(connection, loaded)
-        return install.plan(connection, loaded.catalog)
+        return install.plan(connection, loaded.catalog), sharing.plan(connection, loaded.catalog)
 
 
-def _tell(steps: list[install.Step], nothing: str) -> None:
-    for step in steps:
-        output.note(step.title)
-    if not steps:
+def _tell(titles: list[str], nothing: str) -> None:
+    for title in titles:
+        output.note(title)
+    if not titles:
         output.note(nothing)
 
 

@@ -9,6 +9,8 @@ import typer
 
 from crm_ops.base import errors
 from crm_ops.cli import (
+    access,
+    audit,
     catalog,
     exits,
     migrate,
@@ -36,7 +38,9 @@ app.command("report")(report.command)
 app.command("verify")(verify.command)
 app.command("migrate")(migrate.command)
 app.command("up")(up.command)
+app.add_typer(access.app, name="access")
 app.add_typer(catalog.app, name="catalog")
+app.add_typer(audit.app, name="audit")
 app.add_typer(settings.app, name="settings")
 
 

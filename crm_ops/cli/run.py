@@ -60,6 +60,9 @@ def show(results: list[JobResult]) -> None:
         [(r.job, r.state, r.tenants, r.rows_seen, r.figures_written, r.took_ms) for r in results],
         numbers=4,
     )
+    idle = [each.job for each in results if each.state == "success" and not each.figures_written]
+    if idle:
+        output.note(f"{', '.join(idle)}: nothing to write, everything was up to date")
     wrong: dict[str, list[str]] = {}
     for result in results:
         if result.error:

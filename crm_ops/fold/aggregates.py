@@ -65,6 +65,10 @@ def _select(counted: rows.Counted, source: rows.Source) -> str:
         for name, aggregate in declared.items()
         for column in ("", *aggregate.columns())
     ]
+    # Extremes may change where number and sum do not.
+    having = ""
+    if not any(each.extremes for each in wanted):
+        having = source.having(*(source.sum_of(f"m{at}") for at in range(len(measured))))
     return f"""
   SELECT wanted.aggregate, grouped.tenant,
          {_dimensions(declared, keys)} AS dimensions, wanted.measured,
@@ -79,7 +83,7 @@ def _select(counted: rows.Counted, source: rows.Source) -> str:
       SELECT {_joined(*_source(counted, keys, measured), *source.column())}
       FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
-    GROUP BY GROUPING SETS ({_sets({everything, *masks.values()}, keys)})
+    GROUP BY GROUPING SETS ({_sets({everything, *masks.values()}, keys)}){having}
   ) AS grouped
   JOIN (VALUES {_joined(*(_row(each) for each in wanted))})
     AS wanted (aggregate, g, measured, extremes) ON wanted.g = grouped.g

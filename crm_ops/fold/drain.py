@@ -51,14 +51,7 @@ def within(
     recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
     touched = sorted({*row.facets, *row.aggregates})
     load = statements.load("crm_ops.fold")
-    found: dict[str, bool] = {}
-    if touched:
-        names = list(aggregates.of_entity(counted))
-        of_tenants = {"entity": counted.name, "tenants": touched, "aggregates": names}
-        sql.run(connection, load["sweep_facets"], of_tenants)
-        if names:
-            sql.run(connection, load["sweep_aggregates"], of_tenants)
-        found = _impossible(connection, counted, touched, names)
+    found = _swept(connection, counted, row.facets, row.aggregates)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     return Drained(row.changes, row.written, tuple(touched), recounted, tuple(found), repairs)
@@ -113,25 +106,34 @@ def _outdated(connection: sa.Connection, counted: rows.Counted, as_of: datetime)
     return found
 
 
-def _impossible(
-    connection: sa.Connection, counted: rows.Counted, touched: list[str], names: list[str]
+def _swept(
+    connection: sa.Connection,
+    counted: rows.Counted,
+    facets: Sequence[str],
+    figures: Sequence[str],
 ) -> dict[str, bool]:
-    """Find, and distrust, tenants whose figures contradict themselves (true) or are too many."""
+    """Delete what is empty now; find, and distrust, tenants whose figures cannot stand.
+
+    Those that contradict themselves are true, those that are more than allowed false.
+    """
     single = [
         name for name, facet in counted.entity.facets.items() if not isinstance(facet, LinkFacet)
     ]
     load = statements.load("crm_ops.fold")
     bound = {
         "entity": counted.name,
-        "tenants": touched,
         "single": single,
-        "aggregates": names,
+        "aggregates": list(aggregates.of_entity(counted)),
         "limit": counted.catalog.limits.distinct_values_per_facet,
     }
     found: dict[str, bool] = defaultdict(bool)
-    for query in ("impossible_facets", "impossible_aggregates")[: 2 if names else 1]:
-        for row in sql.run(connection, load[query], bound):
-            found[row.tenant] |= row.impossible
+    for kind, tenants in (("facets", facets), ("aggregates", figures)):
+        if tenants:
+            sql.run(connection, load[f"sweep_{kind}"], bound, tenants=list(tenants))
+            for row in sql.run(
+                connection, load[f"impossible_{kind}"], bound, tenants=list(tenants)
+            ):
+                found[row.tenant] |= row.impossible
     if found:
         sql.run(connection, load["distrust"], entity=counted.name, tenants=list(found))
     for tenant in (tenant for tenant, impossible in found.items() if impossible):

@@ -37,8 +37,17 @@ def lost(changed: str) -> str:
     """
     return f"""
   SELECT DISTINCT changed.aggregate, changed.tenant
-  FROM {changed} AS changed
-  LEFT JOIN {AGGREGATE.quoted} AS stored USING (aggregate, tenant, dimensions, measured)
+  FROM (
+    SELECT * FROM {changed}
+    WHERE total IN ('NaN', 'Infinity', '-Infinity') OR low_out IS NOT NULL
+  ) AS changed
+  LEFT JOIN LATERAL (
+    -- Few of many: each is looked up.
+    SELECT low, high FROM {AGGREGATE.quoted} AS its
+    WHERE its.aggregate = changed.aggregate AND its.tenant = changed.tenant
+      AND its.dimensions = changed.dimensions AND its.measured = changed.measured
+    OFFSET 0
+  ) AS stored ON true
   WHERE changed.total IN ('NaN', 'Infinity', '-Infinity')
      OR changed.low_out <= stored.low AND coalesce(changed.low_in > changed.low_out, true)
      OR changed.high_out >= stored.high AND coalesce(changed.high_in < changed.high_out, true)

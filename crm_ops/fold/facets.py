@@ -107,7 +107,7 @@ def _scan(
     FROM (
       SELECT {columns} FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
-    GROUP BY GROUPING SETS ({sets})
+    GROUP BY GROUPING SETS ({sets}){source.having()}
   ) AS grouped
 """
 

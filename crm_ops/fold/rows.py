@@ -56,6 +56,13 @@ class Source:
             return f"count({value})"
         return f"coalesce(sum(sign) FILTER (WHERE {value} IS NOT NULL), 0)"
 
+    def having(self, *sums: str) -> str:
+        """Leaves out groups of changes that cancel out, in their number and in all `sums`."""
+        if self.sign is None:
+            return ""
+        tests = [f"{each} <> 0" for each in (self.count(), *sums)]
+        return f" HAVING {' OR '.join(tests)}"
+
     def sum_of(self, value: str) -> str:
         """The sum of a group's values."""
         return f"sum({value})" if self.sign is None else f"sum(sign * {value})"

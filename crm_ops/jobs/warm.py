@@ -62,7 +62,12 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
 
 
 def conclude(done: Done, request: Request, tools: Tools) -> str | None:
-    """Fail where a figure had drifted, or Redis does not hold what was written: it is full."""
+    """Fail where a figure had drifted, nothing guards sharing, or Redis is full."""
+    if done.details.get("sharing_triggers_missing"):
+        return (
+            "triggers that say when sharing changes are missing or switched off, so nothing of it"
+            " is remembered; install them again with `crm-ops catalog apply`"
+        )
     if request.dry_run:
         return None
     if done.details.get("differing_figures"):
@@ -108,6 +113,8 @@ def _sharing(
             "sharing_present": warmed.present,
             "sharing_bytes": warmed.bytes_written,
             "sharing_rules_broken": warmed.broken_rules,
+            "sharing_repaired": len(warmed.repaired),
+            "sharing_triggers_missing": len(warmed.unguarded),
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
@@ -11,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.audit import apply, layout, plan
-from crm_ops.audit.apply import Created, Retired
+from crm_ops.audit.apply import Created
 from crm_ops.audit.layout import Layout
 from crm_ops.audit.locks import Patience
 from crm_ops.audit.months import Month
@@ -39,7 +40,7 @@ COLUMNS = """
 
 def policy(table: Relation = LOG, **changes: object) -> Audit:
     """Three months ahead, twelve kept, then dropped."""
-    given = {"table": str(table), "time": "created_at", "on_expiry": "drop"}
+    given = {"table": str(table), "time": "created_at", "on_expiry": "drop", "grace_days": 0}
     return Audit.model_validate({**given, "minimum_runway_days": 0, **changes})
 
 
@@ -139,14 +140,37 @@ def ensure(
     return apply.create(engine, planned(engine, declared, now), patience or Patience())
 
 
+@dataclass(frozen=True)
+class Retired:
+    """What one retirement did: detached, dropped, their rows; what it planned to keep."""
+
+    detached: int
+    dropped: int
+    dropped_rows: int
+    kept: int
+
+
 def expire(
     engine: sa.Engine,
     declared: Audit | None = None,
     now: datetime = NOW,
     patience: Patience | None = None,
 ) -> Retired:
-    """Retire what has expired."""
-    return apply.retire(engine, planned(engine, declared, now), patience or Patience())
+    """Detach what has expired and drop what may be; nothing is archived."""
+    return retire(engine, planned(engine, declared, now), patience)
+
+
+def retire(engine: sa.Engine, made: Plan, patience: Patience | None = None) -> Retired:
+    """Do a plan's retirement, without an archive; what is refused does not stop the rest."""
+    refused: errors.AuditError | None = None
+    try:
+        detached = apply.detach(engine, made, patience or Patience()).detached
+    except errors.AuditError as error:
+        refused, detached = error, 0
+    dropped = apply.drop(engine, made, None, patience or Patience())
+    if refused is not None:
+        raise refused
+    return Retired(detached, dropped.dropped, dropped.dropped_rows, len(made.kept))
 
 
 def stretches(engine: sa.Engine, declared: Audit | None = None) -> dict[str, Stretch]:

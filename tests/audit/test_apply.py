@@ -72,13 +72,13 @@ def test_two_runs_at_once_do_what_one_does(database: sa.Engine) -> None:
     logs.create(database, ["2023-01", "2023-02"])
     logs.add(database, "2024-03-10", 500)
     made = logs.planned(database)
-    done: list[apply.Created | apply.Retired] = []
+    done: list[apply.Created | logs.Retired] = []
     failed: list[Exception] = []
 
     def work() -> None:
         try:
             done.append(apply.create(database, made))
-            done.append(apply.retire(database, logs.planned(database)))
+            done.append(logs.retire(database, logs.planned(database)))
         except errors.CrmOpsError as error:
             failed.append(error)
 
@@ -90,7 +90,7 @@ def test_two_runs_at_once_do_what_one_does(database: sa.Engine) -> None:
 
     assert not failed
     created = [each for each in done if isinstance(each, apply.Created)]
-    retired = [each for each in done if isinstance(each, apply.Retired)]
+    retired = [each for each in done if isinstance(each, logs.Retired)]
     assert sum(each.created for each in created) == 4
     assert sum(each.moved_rows for each in created) == 500
     assert sum(each.dropped for each in retired) == 2

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply
 from crm_ops.base import errors
 from tests.audit import logs
 from tests.audit.logs import LOG, policy
@@ -15,9 +14,9 @@ def test_an_expired_month_is_detached_and_noted_with_its_bounds_in_one_step(
     logs.create(database, ["2023-02", "2023-03", "2024-03"])
     logs.add(database, "2023-02-28 23:59:59", 4)
 
-    done = logs.expire(database, policy(on_expiry="archive"))
+    done = logs.expire(database, policy(on_expiry="archive", grace_days=1))
 
-    assert done == apply.Retired(detached=1, dropped=0, dropped_rows=0, kept=3)
+    assert done == logs.Retired(detached=1, dropped=0, dropped_rows=0, kept=3)
     assert sorted(logs.stretches(database)) == ["audit_log_p202303", "audit_log_p202403"]
     assert logs.value(database, "SELECT count(*) FROM crm.audit_log_p202302") == 4
     assert logs.state(database, "crm.audit_log_p202302") == ("detached", None)
@@ -28,13 +27,13 @@ def test_an_expired_month_is_detached_and_noted_with_its_bounds_in_one_step(
     )
 
 
-def test_what_is_detached_for_the_archive_stays_until_there_is_one(database: sa.Engine) -> None:
-    declared = policy(on_expiry="archive")
+def test_what_is_detached_stays_for_its_grace(database: sa.Engine) -> None:
+    declared = policy(grace_days=2)
     logs.create(database, ["2023-02", "2024-03"])
     logs.expire(database, declared)
 
-    assert logs.expire(database, declared) == apply.Retired(0, 0, 0, kept=3)
-    assert "on_expiry is archive" in logs.planned(database, declared).kept[-1].why
+    assert logs.expire(database, declared) == logs.Retired(0, 0, 0, kept=3)
+    assert "dropped when 2 days have passed" in logs.planned(database, declared).kept[-1].why
 
 
 def test_nothing_is_detached_where_the_catalog_says_keep(database: sa.Engine) -> None:
@@ -63,7 +62,7 @@ def test_a_month_with_partitions_of_its_own_is_detached_whole(database: sa.Engin
     )
     logs.add(database, "2022-03-05", 5)
 
-    assert logs.expire(database) == apply.Retired(detached=1, dropped=1, dropped_rows=5, kept=2)
+    assert logs.expire(database) == logs.Retired(detached=1, dropped=1, dropped_rows=5, kept=2)
     assert not logs.exists(database, "crm.half")
 
 
@@ -72,7 +71,7 @@ def test_a_plan_that_another_run_has_done_already_does_nothing(database: sa.Engi
     made = logs.planned(database)
     logs.expire(database)
 
-    assert apply.retire(database, made) == apply.Retired(0, 0, 0, kept=2)
+    assert logs.retire(database, made) == logs.Retired(0, 0, 0, kept=2)
 
 
 def test_a_partition_that_has_changed_since_the_plan_is_not_touched(database: sa.Engine) -> None:
@@ -86,7 +85,7 @@ def test_a_partition_that_has_changed_since_the_plan_is_not_touched(database: sa
     )
 
     with pytest.raises(errors.AuditError, match="audit_log_p202302 is another now"):
-        apply.retire(database, made)
+        logs.retire(database, made)
 
     assert len(logs.stretches(database)) == 2
 

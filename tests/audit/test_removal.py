@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply
 from crm_ops.base import errors
 from tests.audit import logs
 from tests.audit.logs import LOG, policy
@@ -15,17 +14,17 @@ def test_an_expired_month_is_dropped_and_its_rows_are_noted(database: sa.Engine)
 
     done = logs.expire(database)
 
-    assert done == apply.Retired(detached=1, dropped=1, dropped_rows=11, kept=2)
+    assert done == logs.Retired(detached=1, dropped=1, dropped_rows=11, kept=2)
     assert not logs.exists(database, "crm.audit_log_p202302")
     assert logs.state(database, "crm.audit_log_p202302") == ("dropped", 11)
-    assert logs.expire(database) == apply.Retired(0, 0, 0, kept=2)
+    assert logs.expire(database) == logs.Retired(0, 0, 0, kept=2)
 
 
 def test_what_was_detached_by_an_earlier_run_is_dropped(database: sa.Engine) -> None:
     logs.create(database, ["2023-02", "2024-03"])
     logs.expire(database, policy(on_expiry="archive"))
 
-    assert logs.expire(database) == apply.Retired(0, dropped=1, dropped_rows=0, kept=2)
+    assert logs.expire(database) == logs.Retired(0, dropped=1, dropped_rows=0, kept=2)
 
 
 def test_a_table_that_was_put_back_or_taken_over_meanwhile_is_not_dropped(
@@ -43,7 +42,7 @@ def test_a_table_that_was_put_back_or_taken_over_meanwhile_is_not_dropped(
         "CREATE TABLE crm.audit_log_p202302 (somebody_elses int)",
     )
 
-    assert apply.retire(database, made).dropped == 0
+    assert logs.retire(database, made).dropped == 0
 
     assert logs.exists(database, "crm.audit_log_p202301")
     assert logs.exists(database, "crm.audit_log_p202302")

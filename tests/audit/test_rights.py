@@ -13,7 +13,8 @@ OWNER = (
     "ALTER TABLE crm.audit_log_p202302 OWNER TO {role}",
     "GRANT USAGE, CREATE ON SCHEMA crm TO {role}",
     "GRANT USAGE ON SCHEMA crm_ops TO {role}",
-    "GRANT SELECT, INSERT, UPDATE ON crm_ops.audit_partition TO {role}",
+    "GRANT SELECT, INSERT, UPDATE ON crm_ops.audit_partition, crm_ops.audit_link,"
+    " crm_ops.audit_hold TO {role}",
 )
 
 

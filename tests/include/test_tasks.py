@@ -19,7 +19,7 @@ from crm_ops.schema import migrate
 from include import tasks
 from tests.include.stand_in import StandIn
 
-NOTHING_CHOSEN = {"entities": [], "tenants": [], "dry_run": False}
+NOTHING_CHOSEN = {"entities": [], "tenants": [], "dry_run": False, "mode": "auto"}
 ASSET = Asset("crm_ops_precompute_facets")
 
 

@@ -29,7 +29,7 @@ def test_a_run_s_row_says_what_the_run_said(tools: Tools) -> None:
             "precompute_facets",
             "success",
             "a test",
-            {"entities": ["lead"], "tenants": ["1", "2"], "dry_run": False},
+            {"entities": ["lead"], "tenants": ["1", "2"], "dry_run": False, "mode": "auto"},
             2,
             done.rows_seen,
             done.figures_written,

@@ -53,7 +53,8 @@ def test_every_command_and_its_options_are_in_the_reference(name: str) -> None:
     described = [each for each in sections if each.startswith(f"`{name}`")]
     assert described, f"docs/cli.md has no section `{name}`"
     shown = set(re.findall(r"--[a-z-]+", described[0]))
-    assert not options(COMMANDS[name]) - shown - {"--help"}, f"docs/cli.md lacks options of {name}"
+    lacking = options(COMMANDS[name]) - shown - {"--help"}
+    assert not lacking, f"docs/cli.md lacks options of `{name}`"
 
 
 def test_every_setting_is_in_the_reference() -> None:
@@ -105,6 +106,16 @@ def test_every_link_to_a_file_leads_to_one(file: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", text(file))
     lost = [link for link in links if not (file.parent / link).exists()]
     assert not lost, f"{file.name} leads nowhere"
+
+
+def test_every_document_that_a_message_names_is_there() -> None:
+    named = {
+        name
+        for room in ("crm_ops", "include", "dags", "plugins")
+        for file in _files(ROOT / room)
+        for name in re.findall(r"\bdocs/[\w/-]+\.md\b", text(file))
+    }
+    assert not {name for name in named if not (ROOT / name).exists()}
 
 
 def _files(place: Path) -> list[Path]:

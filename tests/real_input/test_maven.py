@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -78,7 +79,7 @@ def quarter(row: Row) -> str | None:
 
 def between(facet: str) -> Callable[[Row], str | None]:
     bounds, column = BOUNDS[facet]
-    edges = [f"..{bounds[0]}", *(f"{a}..{b}" for a, b in zip(bounds, bounds[1:], strict=False))]
+    edges = [f"..{bounds[0]}", *(f"{a}..{b}" for a, b in itertools.pairwise(bounds))]
     labels = [*edges, f"{bounds[-1]}.."]
 
     def label(row: Row) -> str | None:

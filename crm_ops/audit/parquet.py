@@ -1,0 +1,95 @@
+"""A table to a Parquet file and a file to rows, in memory that does not grow with either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import adbc_driver_manager
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import sqlalchemy as sa
+from adbc_driver_postgresql import dbapi
+
+from crm_ops.audit.columns import Column
+from crm_ops.base import database, errors, sql
+from crm_ops.base.sql import Relation
+
+_LEVEL = 3
+
+# What makes a value's text the same in every session, and lets a month of any size be read.
+_SESSION = (
+    "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
+    " set_config('IntervalStyle', 'postgres', false), set_config('bytea_output', 'hex', false),"
+    " set_config('extra_float_digits', '1', false), set_config('search_path', 'pg_catalog', false),"
+    " set_config('row_security', 'off', false), set_config('statement_timeout', '0', false)"
+)
+
+
+def write(
+    engine: sa.Engine,
+    table: Relation,
+    columns: tuple[Column, ...],
+    order: tuple[str, ...],
+    path: Path,
+    progress: Callable[[int], None],
+) -> int:
+    """Write the rows of `table` to a file, sorted by `order`; return how many.
+
+    `progress` hears the number of rows written so far.
+    """
+    wanted = ", ".join(column.selected for column in columns)
+    by = ", ".join(sql.identifier(name) for name in order)
+    query = sql.readable(f"SELECT {wanted} FROM {table.quoted} ORDER BY {by}")
+    rows = 0
+    try:
+        with _connected(engine) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            reader = cursor.fetch_record_batch()
+            with pq.ParquetWriter(
+                path, reader.schema, compression="zstd", compression_level=_LEVEL
+            ) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+                    rows += batch.num_rows
+                    progress(rows)
+    except adbc_driver_manager.Error as error:
+        told = str(error).strip().splitlines()[0]
+        raise errors.AuditError(
+            f"{table} could not be read for its archive: {told}; it stays as it is"
+        ) from error
+    return rows
+
+
+def batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    """The rows of a file, piece by piece; raises AuditError where it is no Parquet file."""
+    try:
+        yield from pq.ParquetFile(stream).iter_batches(batch_size=32_768)
+    except pa.ArrowException as error:
+        raise errors.AuditError(f"an archived file cannot be read: {error}") from error
+
+
+def _connected(engine: sa.Engine) -> Any:
+    """A connection of the other driver, to the same database in the same role."""
+    with database.transaction(engine) as connection:
+        role = sql.run(connection, "SELECT current_user").scalar_one()
+        driver = connection.connection.driver_connection
+        if not isinstance(driver, psycopg.Connection):
+            raise errors.SettingsError("archives need psycopg 3 under SQLAlchemy")
+        info = driver.info
+        address = {**info.get_parameters(), "password": info.password, "client_encoding": "UTF8"}
+    made = dbapi.connect(psycopg.conninfo.make_conninfo(**address), autocommit=True)
+    try:
+        with made.cursor() as cursor:
+            cursor.execute(sql.readable(f"SET ROLE {sql.identifier(role)}"))
+            cursor.execute(_SESSION)
+            cursor.fetchall()
+    except adbc_driver_manager.Error:
+        made.close()
+        raise
+    return made
+
+
+__all__ = ["batches", "write"]

@@ -1,0 +1,1 @@
+"""Drills: what must hold when programs race, crash and lose their cache."""
