@@ -1,0 +1,1 @@
+"""Trials with real processes that are killed: what must hold, holds at any moment."""
