@@ -220,8 +220,9 @@ def _copy_some(engine: sa.Engine, adoption: Adoption, policy: Audit) -> int:
             f" ORDER BY {key} LIMIT {_BATCH_ROWS} FOR SHARE), copied AS ("
             f"INSERT INTO {adoption.beside.quoted} ({names}) OVERRIDING SYSTEM VALUE"
             f" SELECT {names} FROM batch ON CONFLICT DO NOTHING)"
-            f" SELECT count(*) AS held, (SELECT {key}::text FROM batch ORDER BY batch.{key} DESC LIMIT 1)"
-            " AS position FROM batch",
+            " SELECT count(*) AS held,"
+            f" (SELECT {key}::text FROM batch ORDER BY batch.{key} DESC LIMIT 1) AS position"
+            " FROM batch",
             position=begun.position,
         ).one()
         if last.held:
