@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.base import database as databases
-from crm_ops.base import sql
+from crm_ops.base import settings, sql
 from crm_ops.base import store as store_module
 from crm_ops.demo import build
 from crm_ops.demo.sizes import Size
@@ -154,6 +154,15 @@ def _forget_at_a_power_cut(url: str) -> None:
             sql.run(connection, f"ALTER SYSTEM SET {setting} = off")
         sql.run(connection, "SELECT pg_reload_conf()")
     engine.dispose()
+
+
+@pytest.fixture
+def catalog_file(tmp_path: Path) -> Path:
+    """A copy of the project's own catalog: what lies beside it, the archive, is this test's."""
+    path = tmp_path / "project" / settings.DEFAULT_CATALOG
+    path.parent.mkdir(parents=True)
+    shutil.copy(settings.catalog_path({}), path)
+    return path
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 
 from crm_ops.local import private
@@ -44,6 +45,10 @@ class _Status:
     session: int
     birth: str
 
+    def lives_in(self, session: int) -> bool:
+        """Whether it is of that session; of a dead one (Z, X) nothing is left but a line."""
+        return self.session == session and self.state not in "ZX"
+
 
 def birth(pid: int) -> str:
     """The birth of the process `pid`, or "" where there is none."""
@@ -69,12 +74,11 @@ def stop(traces: Sequence[Trace]) -> None:
 
 def _stop_together(traces: Sequence[Trace]) -> None:
     since = time.monotonic()
-    for trace in traces:
-        if trace.pid in _session(trace):
-            _send(trace.pid, trace.stop_signal)
-    while left := [(trace, members) for trace in traces if (members := _session(trace))]:
+    for trace in _running(traces):
+        _send(trace.pid, trace.stop_signal)
+    while left := _running(traces):
         waited_s = time.monotonic() - since
-        for trace, members in left:
+        for trace, members in left.items():
             if waited_s > trace.grace_s:
                 _log.info("%s did not stop in %g s and is killed", trace.name, trace.grace_s)
                 for pid in members:
@@ -82,21 +86,18 @@ def _stop_together(traces: Sequence[Trace]) -> None:
         time.sleep(_POLL_S)
 
 
-def _session(trace: Trace) -> list[int]:
-    """The running processes of a trace's session, itself included."""
-    leader = _status(trace.pid)
-    # A session's number is not given again while one of its processes lives: whoever has it and
-    # was born at another time leads another session.
-    if leader is not None and leader.birth != trace.birth:
-        return []
-    everyone = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in everyone if _runs_in(pid, trace.pid)]
-
-
-def _runs_in(pid: int, session: int) -> bool:
-    status = _status(pid)
-    # Z and X are dead: nothing is left of them but a line their parent has not read.
-    return status is not None and status.session == session and status.state not in "ZX"
+def _running(traces: Sequence[Trace]) -> dict[Trace, list[int]]:
+    """The processes that live in the session of each trace, for those that have some."""
+    numbers = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+    everyone = {pid: status for pid in numbers if (status := _status(pid))}
+    running = {}
+    for trace in traces:
+        leader = everyone.get(trace.pid)
+        # A session's number is not given again while one of its processes lives: whoever has it and
+        # was born at another time leads another session.
+        if leader is None or leader.birth == trace.birth:
+            running[trace] = [pid for pid, status in everyone.items() if status.lives_in(trace.pid)]
+    return {trace: members for trace, members in running.items() if members}
 
 
 def _status(pid: int) -> _Status | None:
@@ -106,8 +107,12 @@ def _status(pid: int) -> _Status | None:
         return None
     # The second field is the program's name in parentheses and may hold anything.
     fields = text.rpartition(")")[2].split()
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return _Status(state=fields[0], session=int(fields[3]), birth=f"{boot}/{fields[19]}")
+    return _Status(state=fields[0], session=int(fields[3]), birth=f"{_boot()}/{fields[19]}")
+
+
+@cache
+def _boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def _send(pid: int, number: int) -> None:

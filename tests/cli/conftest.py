@@ -70,11 +70,14 @@ def url(engine: sa.Engine) -> str:
 
 
 @pytest.fixture
-def connected(monkeypatch: pytest.MonkeyPatch, demo: sa.Engine, redis_url: str) -> sa.Engine:
+def connected(
+    monkeypatch: pytest.MonkeyPatch, demo: sa.Engine, redis_url: str, catalog_file: Path
+) -> sa.Engine:
     """The demo CRM and Redis are named by the environment."""
     monkeypatch.setenv("CRM_OPS_DATABASE_URL", url(demo))
     monkeypatch.setenv("CRM_OPS_REDIS_URL", redis_url)
     monkeypatch.setenv("CRM_OPS_SIGNING_KEY", KEY)
+    monkeypatch.setenv("CRM_OPS_CATALOG", str(catalog_file))
     return demo
 
 

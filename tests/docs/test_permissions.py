@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.base import database as databases
-from crm_ops.base import errors, settings, sql
+from crm_ops.base import errors, sql
 from crm_ops.base.store import Client
 from crm_ops.catalog import load
 from crm_ops.changes import install
@@ -49,11 +48,7 @@ def engine(role: str, database: sa.Engine) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def tools(engine: sa.Engine, store: Client, folder: Path) -> Tools:
-    # The archive lies beside the catalog.
-    catalog = folder / "include" / "crm_ops.yaml"
-    catalog.parent.mkdir()
-    shutil.copy(ROOT / settings.DEFAULT_CATALOG, catalog)
+def tools(engine: sa.Engine, store: Client, catalog: Path) -> Tools:
     return Tools(
         loaded=load.load(catalog),
         engine=engine,
@@ -64,10 +59,10 @@ def tools(engine: sa.Engine, store: Client, folder: Path) -> Tools:
 
 
 def test_the_documented_role_can_capture_changes_and_run_all_four_jobs(
-    engine: sa.Engine, store: Client, tmp_path: Path
+    engine: sa.Engine, store: Client, catalog_file: Path
 ) -> None:
     migrate.upgrade(engine)
-    opened = tools(engine, store, tmp_path)
+    opened = tools(engine, store, catalog_file)
     with databases.transaction(engine) as connection:
         steps = install.plan(connection, opened.catalog)
     install.apply(engine, steps)

@@ -25,10 +25,10 @@ NOWHERE_POSTGRESQL = "postgresql://ann:s3cret@127.0.0.1:1/crm"
 
 
 @pytest.fixture
-def tools(demo: sa.Engine, store: stores.Client) -> Tools:
+def tools(demo: sa.Engine, store: stores.Client, catalog_file: Path) -> Tools:
     """The tools of the jobs, with the project's own catalog."""
     return Tools(
-        loaded=load.load(CATALOG),
+        loaded=load.load(catalog_file),
         engine=demo,
         redis=store,
         clock=lambda: datetime.now(UTC),
