@@ -47,6 +47,7 @@ bench: .venv/dev.stamp ## The benchmarks; results land in docs/benchmarks.md
 drill: .venv/dev.stamp ## What must hold when programs race, are killed and lose their cache; minutes
 	@$(BIN)/python -m drill $(ARGS)
 	@$(BIN)/python -m drill.sharing
+	@$(BIN)/python -m drill.audit
 
 lock: .venv/dev.stamp ## Resolve requirements*.txt into the two locks again
 	$(UV) compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \

@@ -150,9 +150,8 @@ def _ops(environment: Mapping[str, str], *args: str, check: bool = True) -> tupl
         timeout=300,
     )
     if check and done.returncode:
-        raise Failed(
-            f"crm-ops {' '.join(args)} ended with {done.returncode}: {done.stderr[-2000:]}"
-        )
+        what = f"crm-ops {' '.join(args)} ended with {done.returncode}"
+        raise Failed(f"{what}: {done.stderr[-2000:]}")
     return done.returncode, done.stdout
 
 

@@ -48,7 +48,7 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def processes(server_folder: Path) -> Iterator[Processes]:
+def server_processes(server_folder: Path) -> Iterator[Processes]:
     with Processes(server_folder / "processes.json") as running:
         yield running
 
@@ -60,7 +60,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     if url is None:
         folder: Path = request.getfixturevalue("server_folder")
         url = postgres.start(
-            request.getfixturevalue("processes"),
+            request.getfixturevalue("server_processes"),
             folder / "postgres",
             log=folder / "postgresql.log",
             port=ports.any_free(),
@@ -119,10 +119,10 @@ def demo(server: sa.Engine, demo_template: str) -> Iterator[sa.Engine]:
 
 
 @pytest.fixture(scope="session")
-def redis_server(server_folder: Path, processes: Processes) -> str:
+def redis_server(server_folder: Path, server_processes: Processes) -> str:
     (server_folder / "redis").mkdir()
     started = redis.start(
-        processes,
+        server_processes,
         server_folder / "redis",
         log=server_folder / "redis.log",
         port=ports.any_free(),

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from crm_ops.audit import holds, inspection, layout, query, restoration, summary
+from crm_ops.audit import adoption, holds, inspection, layout, query, restoration, summary
 from crm_ops.audit.months import Month
 from crm_ops.audit.plan import Plan
 from crm_ops.base import database, errors
@@ -237,6 +237,48 @@ def read(
             output.table(names, rows, numbers=0)
 
 
+@app.command("adopt")
+def adopt(
+    table: Annotated[str, typer.Argument(help="The unpartitioned table, as schema.table.")],
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Give up an adoption that is not finished.")
+    ] = False,
+    dry_run: DryRun = False,
+    as_json: options.Json = False,
+    database_url: options.DatabaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    catalog: options.CatalogPath = None,
+) -> None:
+    """Make an unpartitioned audit table a partitioned one while writers go on."""
+    with (
+        tools.opened(tools.settings_from(database_url, redis_url, catalog)) as opened,
+        output.progress() as report,
+    ):
+        policy = job.policy_of(opened)
+        with database.transaction(opened.engine) as connection:
+            made = adoption.plan(connection, Relation.parse(table), policy, opened.clock())
+        if dry_run:
+            _show_adoption(made, as_json=as_json)
+            raise typer.Exit(exits.FAILED if made.hindrances else exits.DONE)
+        if undo:
+            undone = adoption.undo(opened.engine, made)
+            output.note("undone" if undone else "no adoption of it has begun")
+            return
+        done = adoption.adopt(
+            opened.engine,
+            made,
+            policy,
+            progress=lambda rows: report(f"copying {table}", rows, max(made.rows, rows)),
+        )
+    if as_json:
+        output.json({"table": table, "rows": done.rows, "before": str(done.before)})
+        return
+    output.note(
+        f"{table} is partitioned; {done.rows:,} rows were compared row for row. The old table is"
+        f" {done.before}: drop it when you no longer need it"
+    )
+
+
 @hold.command("add")
 def hold_add(
     reason: Annotated[str, typer.Option("--reason", help="Why: the case, the order.")],
@@ -379,6 +421,29 @@ def _show_plan(planned: dict[str, Any]) -> None:
     for step in dict.fromkeys(row[0] for row in steps):
         output.note(f"{step} locks {planned['locks'][step]}")
     output.note(f"the partitions will reach {planned['runway_days']} days ahead")
+
+
+def _show_adoption(made: adoption.Adoption, *, as_json: bool) -> None:
+    months = [f"{each.year:04}-{each.month:02}" for each in made.months]
+    if as_json:
+        output.json(
+            {
+                "table": str(made.table),
+                "rows": made.rows,
+                "copied": made.copied,
+                "months": months,
+                "hindrances": made.hindrances,
+                "before": str(made.before),
+            }
+        )
+        return
+    output.table(
+        ("table", "becomes", "months", "copied", "rows"),
+        [(made.table, made.before, f"{months[0]} to {months[-1]}", made.copied, made.rows)],
+        numbers=2,
+    )
+    for each in made.hindrances:
+        output.note(f"in the way: {each}")
 
 
 def _log(opened: Tools) -> Relation:

@@ -1,8 +1,8 @@
 """The SQL of aggregates: their figures from scratch, and what a batch of changes changes.
 
-A pure function of the catalog and the column types. One scan serves all aggregates of an entity:
-each set of dimensions is one grouping set. Sums are numeric; sum and count are stored, averages are
-derived. What does not differ is not written.
+A pure function of the catalog and the column types. One scan serves all aggregates of an entity
+that measure the same: each set of dimensions is one grouping set. Sums are numeric; sum and count
+are stored, averages are derived. What does not differ is not written.
 """
 
 from __future__ import annotations
@@ -55,35 +55,53 @@ def changes(counted: rows.Counted) -> str:
 
 
 def _select(counted: rows.Counted, source: rows.Source) -> str:
-    declared = of_entity(counted)
+    """One scan for the aggregates that measure the same: none pays for another's sums."""
+    alike: dict[tuple[tuple[str, bool], ...], dict[str, Aggregate]] = {(): {}}
+    for name, aggregate in of_entity(counted).items():
+        measured = tuple((each, has_extremes(aggregate, each)) for each in aggregate.columns())
+        alike.setdefault(measured, {})[name] = aggregate
+    scans = [_scan(counted, source, declared, measured) for measured, declared in alike.items()]
+    return "\nUNION ALL\n".join(scans)
+
+
+def _scan(
+    counted: rows.Counted,
+    source: rows.Source,
+    declared: Mapping[str, Aggregate],
+    measured: Sequence[tuple[str, bool]],
+) -> str:
+    """The figures of aggregates that measure the same columns; of those of none, the total too."""
     keys = dimensions(counted, declared)
-    measured = list(dict.fromkeys(c for each in declared.values() for c in each.columns()))
     masks = {name: _mask(members(aggregate), keys) for name, aggregate in declared.items()}
-    everything = _mask((), keys)
-    wanted = [_Wanted("", everything, "", extremes=False)] + [
-        _Wanted(name, masks[name], column, has_extremes(aggregate, column))
-        for name, aggregate in declared.items()
-        for column in ("", *aggregate.columns())
+    if not measured:
+        masks[""] = _mask((), keys)
+    wanted = [
+        _Wanted(name, mask, column, extremes)
+        for name, mask in masks.items()
+        for column, extremes in (("", False), *measured)
     ]
+    columns = [column for column, _ in measured]
     # Extremes may change where number and sum do not.
     having = ""
-    if not any(each.extremes for each in wanted):
-        having = source.having(*(source.sum_of(f"m{at}") for at in range(len(measured))))
+    if not any(extremes for _, extremes in measured):
+        values = [f"m{at}" for at in range(len(columns))]
+        sums = [each(value) for value in values for each in (source.count_of, source.sum_of)]
+        having = source.having(*sums)
     return f"""
-  SELECT wanted.aggregate, grouped.tenant,
+  SELECT wanted.aggregate, grouped.tenant::text AS tenant,
          {_dimensions(declared, keys)} AS dimensions, wanted.measured,
-         {_pick("n", measured, of_rows="grouped.n")} AS n,
-         {_pick("total", measured)} AS total,
-         CASE WHEN wanted.extremes THEN {_pick("low", measured)} END AS low,
-         CASE WHEN wanted.extremes THEN {_pick("high", measured)} END AS high
+         {_pick("n", columns, of_rows="grouped.n")} AS n,
+         {_pick("total", columns)} AS total,
+         CASE WHEN wanted.extremes THEN {_pick("low", columns)} END AS low,
+         CASE WHEN wanted.extremes THEN {_pick("high", columns)} END AS high
   FROM (
     SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g,
            {_figures(measured, source)}
     FROM (
-      SELECT {_joined(*_source(counted, keys, measured), *source.column())}
+      SELECT {_joined(*_source(counted, keys, columns), *source.column())}
       FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
-    GROUP BY GROUPING SETS ({_sets({everything, *masks.values()}, keys)}){having}
+    GROUP BY GROUPING SETS ({_sets(set(masks.values()), keys)}){having}
   ) AS grouped
   JOIN (VALUES {_joined(*(_row(each) for each in wanted))})
     AS wanted (aggregate, g, measured, extremes) ON wanted.g = grouped.g
@@ -182,25 +200,26 @@ def _source(
     counted: rows.Counted, keys: Mapping[str, splits.Split], measured: Sequence[str]
 ) -> tuple[str, ...]:
     return (
-        f"{rows.tenant(counted)} AS tenant",
+        f"{rows.tenant_key(counted)} AS tenant",
         *(f"{split.key} AS k{at}" for at, split in enumerate(keys.values())),
         *(f"r.{sql.identifier(column)}::numeric AS m{at}" for at, column in enumerate(measured)),
     )
 
 
-def _figures(measured: Sequence[str], source: rows.Source) -> str:
+def _figures(measured: Sequence[tuple[str, bool]], source: rows.Source) -> str:
     # The extremes of what is left when a row goes are not known from the row.
-    extremes = "NULL::numeric AS low{at}, NULL::numeric AS high{at}"
-    if source.sign is None:
-        extremes = "min(m{at}) AS low{at}, max(m{at}) AS high{at}"
-    return _joined(
-        f"{source.count()} AS n",
-        *(
-            f"{source.count_of(f'm{at}')} AS n{at}, {source.sum_of(f'm{at}')} AS total{at}, "
-            + extremes.replace("{at}", str(at))
-            for at in range(len(measured))
-        ),
-    )
+    known = source.sign is None
+    figures = [f"{source.count()} AS n"]
+    for at, (_, extremes) in enumerate(measured):
+        value = f"m{at}"
+        low, high = (f"min({value})", f"max({value})") if extremes and known else ("NULL", "NULL")
+        figures += [
+            f"{source.count_of(value)} AS n{at}",
+            f"{source.sum_of(value)} AS total{at}",
+            f"{low}::numeric AS low{at}",
+            f"{high}::numeric AS high{at}",
+        ]
+    return _joined(*figures)
 
 
 def _dimensions(declared: Mapping[str, Aggregate], keys: Mapping[str, splits.Split]) -> str:

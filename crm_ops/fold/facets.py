@@ -86,7 +86,7 @@ def _scan(
     """One pass over the rows for up to 30 facets, each a grouping set of its own."""
     keys = [f"f{number}" for number in range(len(chunk))]
     columns = ", ".join(
-        [f"{rows.tenant(counted)} AS tenant"]
+        [f"{rows.tenant_key(counted)} AS tenant"]
         + [f"{split.key} AS {key}" for split, key in zip(chunk, keys, strict=True)]
         + list(source.column())
     )
@@ -100,7 +100,7 @@ def _scan(
         str(mask): split.text(key) for mask, split, key in zip(masks, chunk, keys, strict=True)
     }
     return f"""
-  SELECT tenant, {sql.choose("g", names, "''")} AS facet,
+  SELECT tenant::text AS tenant, {sql.choose("g", names, "''")} AS facet,
          {sql.choose("g", texts, "NULL")} AS bucket, n
   FROM (
     SELECT {", ".join(["tenant", *keys])}, {grouping} AS g, {source.count()} AS n

@@ -89,6 +89,14 @@ def tenant(counted: Counted, row: str = "r") -> str:
     return f"coalesce({text}, {sql.literal(tenancy.null_tenant)})"
 
 
+def tenant_key(counted: Counted, row: str = "r") -> str:
+    """The tenant of a row as rows are grouped by it: in its own type where it has one, cheaper."""
+    tenancy, column = counted.catalog.tenancy, counted.entity.tenant
+    if isinstance(tenancy, ColumnTenancy) and column is not None and tenancy.null_tenant is None:
+        return f"{row}.{sql.identifier(column)}"
+    return tenant(counted, row)
+
+
 def wanted(counted: Counted, row: str = "r") -> str:
     """Which rows count, whosever they are."""
     return filters.condition(counted.entity.where, f"{row}.")
@@ -109,4 +117,4 @@ def condition(counted: Counted, row: str = "r") -> str:
     return f"{kept} AND ({quoted} = ANY({keys}) OR {nobody})"
 
 
-__all__ = ["Counted", "Source", "changes", "condition", "stored", "tenant", "wanted"]
+__all__ = ["Counted", "Source", "changes", "condition", "stored", "tenant", "tenant_key", "wanted"]

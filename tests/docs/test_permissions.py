@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -12,10 +13,12 @@ from crm_ops.base import database as databases
 from crm_ops.base import errors, settings, sql
 from crm_ops.base.store import Client
 from crm_ops.catalog import load
+from crm_ops.changes import install
 from crm_ops.demo import build, sizes
 from crm_ops.jobs import registry, run
 from crm_ops.jobs.work import Request, Tools
 from crm_ops.schema import migrate
+from crm_ops.sharing import install as sharing
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,9 +49,13 @@ def engine(role: str, database: sa.Engine) -> Iterator[sa.Engine]:
     made.dispose()
 
 
-def tools(engine: sa.Engine, store: Client) -> Tools:
+def tools(engine: sa.Engine, store: Client, folder: Path) -> Tools:
+    # The archive lies beside the catalog.
+    catalog = folder / "include" / "crm_ops.yaml"
+    catalog.parent.mkdir()
+    shutil.copy(ROOT / settings.DEFAULT_CATALOG, catalog)
     return Tools(
-        loaded=load.load(ROOT / settings.DEFAULT_CATALOG),
+        loaded=load.load(catalog),
         engine=engine,
         redis=store,
         clock=lambda: datetime(2026, 7, 1, 2, tzinfo=UTC),
@@ -56,12 +63,17 @@ def tools(engine: sa.Engine, store: Client) -> Tools:
     )
 
 
-def test_the_documented_role_can_run_all_four_jobs(engine: sa.Engine, store: Client) -> None:
+def test_the_documented_role_can_capture_changes_and_run_all_four_jobs(
+    engine: sa.Engine, store: Client, tmp_path: Path
+) -> None:
     migrate.upgrade(engine)
+    opened = tools(engine, store, tmp_path)
+    with databases.transaction(engine) as connection:
+        steps = install.plan(connection, opened.catalog)
+    install.apply(engine, steps)
+    sharing.apply(engine, opened.catalog)
 
-    results = [
-        run.run(job, Request(), tools(engine, store), started_by="test") for job in registry.JOBS
-    ]
+    results = [run.run(job, Request(), opened, started_by="test") for job in registry.JOBS]
 
     assert [(result.job, result.state, result.error) for result in results] == [
         (job, "success", None) for job in registry.JOBS

@@ -345,3 +345,15 @@ def test_verify_lists_the_cells_that_differ(engine: sa.Engine, where: str) -> No
     assert found.differences
     assert {(each.tenant, each.place) for each in found.differences} == {("1", "table")}
     assert all(each.served != each.counted for each in found.differences)
+
+
+def test_a_value_of_zero_that_was_none_is_a_value(engine: sa.Engine) -> None:
+    plain = changed({}, {"by_state": None})
+    apply(engine, plain)
+    shop.fill(engine, [Order(1), Order(2, size=Decimal(4))])
+    settle(engine, shop.counted(plain))
+    run(engine, 'UPDATE shop."order lines" SET size = 0 WHERE id = 1')
+
+    settle(engine, shop.counted(plain))
+
+    assert verify.compare(engine, shop.counted(plain), EVERYBODY).differences == ()

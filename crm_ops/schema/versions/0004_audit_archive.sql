@@ -48,3 +48,12 @@ CREATE TABLE crm_ops.audit_hold (
     lifted_at timestamptz,
     CHECK (lower < upper)
 );
+
+-- Tables that are being made into partitioned ones, and the last key that was copied. The sequence
+-- counts writes that could not be mirrored: it needs no lock and survives a rollback.
+CREATE TABLE crm_ops.audit_adoption (
+    name text PRIMARY KEY,
+    position text,
+    copied bigint NOT NULL DEFAULT 0
+);
+CREATE SEQUENCE crm_ops.audit_mirror_failure;

@@ -1,3 +1,5 @@
+DROP SEQUENCE crm_ops.audit_mirror_failure;
+DROP TABLE crm_ops.audit_adoption;
 DROP TABLE crm_ops.audit_hold;
 DROP TABLE crm_ops.audit_link;
 DROP INDEX crm_ops.audit_partition_present;
