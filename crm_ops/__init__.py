@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from crm_ops.base.errors import CrmOpsError, ParameterError
+    from crm_ops.read.access import Access
     from crm_ops.read.answers import Answer, Bucket, Facet, Group, Report
     from crm_ops.read.connect import engine, load_catalog, redis_client
     from crm_ops.read.reader import Reader
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Access": "crm_ops.read.access",
     "Answer": "crm_ops.read.answers",
     "Bucket": "crm_ops.read.answers",
     "CrmOpsError": "crm_ops.base.errors",
@@ -40,6 +42,7 @@ def __getattr__(name: str) -> object:
 
 
 __all__ = [
+    "Access",
     "Answer",
     "Bucket",
     "CrmOpsError",

@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from crm_ops.base import settings
+from crm_ops.base import database, settings
 from crm_ops.read import connect
+from crm_ops.read.access import Access
 from crm_ops.read.answers import Step
 from crm_ops.read.reader import Reader
 
 
 @contextmanager
 def reader(
-    database_url: str | None, redis_url: str | None, catalog: Path | None
+    database_url: str | None,
+    redis_url: str | None,
+    catalog: Path | None,
+    *,
+    users: bool = False,
 ) -> Iterator[Reader]:
-    """A reader for one command; without Redis PostgreSQL answers alone."""
+    """A reader for one command, with access decided if `users`; Redis may be missing."""
     given = settings.read(
         os.environ, database_url=database_url, redis_url=redis_url, catalog=catalog
     )
@@ -26,7 +31,11 @@ def reader(
     engine = connect.engine(given.require_database())
     redis = None if given.redis_url is None else connect.redis_client(given.redis_url)
     try:
-        yield Reader(loaded, engine, redis, signing_key=given.signing_key)
+        access = None
+        if users:
+            with database.transaction(engine) as connection:
+                access = Access(connection, loaded)
+        yield Reader(loaded, engine, redis, access=access, signing_key=given.signing_key)
     finally:
         engine.dispose()
         if redis is not None:

@@ -23,6 +23,9 @@ def command(
     after: Annotated[
         str | None, typer.Option("--after", help="The cursor that the page before ended with.")
     ] = None,
+    as_user: Annotated[
+        str | None, typer.Option("--as-user", help="Only what this user may see.")
+    ] = None,
     max_age: options.MaxAge = None,
     explain: options.Explain = False,
     as_json: options.Json = False,
@@ -31,7 +34,7 @@ def command(
     catalog: options.CatalogPath = None,
 ) -> None:
     """Search; exit 2 where something is asked for that is not declared."""
-    with asked.reader(database_url, redis_url, catalog) as reader:
+    with asked.reader(database_url, redis_url, catalog, users=as_user is not None) as reader:
         answer = reader.search(
             entity,
             tenant=tenant,
@@ -40,6 +43,7 @@ def command(
             sort=sort,
             limit=limit,
             after=after,
+            as_user=as_user,
             not_older_than=asked.moment(max_age),
         )
     if as_json:

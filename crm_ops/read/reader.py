@@ -13,17 +13,20 @@ from crm_ops.base import database, errors, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
 from crm_ops.read import layout, question, reports, search
+from crm_ops.read.access import Access, User
 from crm_ops.read.answers import Answer, Report
+from crm_ops.read.condition import Condition
 from crm_ops.read.layout import Layout
 from crm_ops.read.published import Published
-from crm_ops.read.question import Filters, Value, Visible
+from crm_ops.read.question import Filters, Question, Value, Visible
 
 
 class Reader:
     """Searches and reports of one catalog.
 
     `engine` is best made by `crm_ops.engine`, `redis` by `crm_ops.redis_client`; without Redis
-    PostgreSQL answers alone. The signing key makes cursors that nobody else can.
+    PostgreSQL answers alone. The signing key makes cursors that nobody else can. `access` decides
+    what users may see; it is needed for searches `as_user`.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class Reader:
         engine: sa.Engine,
         redis: store.Client | None = None,
         *,
+        access: Access | None = None,
         signing_key: bytes | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._catalog = catalog
         self._engine = engine
         self._published = Published(redis)
+        self._access = access
         self._signing_key = signing_key
         self._clock = clock
         self._layouts: dict[str, Layout] = {}
@@ -53,7 +58,7 @@ class Reader:
         sort: str | None = None,
         limit: int = 50,
         after: str | None = None,
-        visible: Visible | None = None,
+        as_user: str | int | None = None,
         not_older_than: datetime | None = None,
     ) -> Answer:
         """One page of rows, the exact total, and the counts of every facet.
@@ -61,22 +66,29 @@ class Reader:
         `filters` maps facets to a bucket or several; `text` is looked for in the declared texts;
         `sort` names a declared column, with a - in front for falling; `after` is the `next` of the
         page before. Without `limit` rows nothing is read but counts. Counts older than
-        `not_older_than` are counted anew. Raises `ParameterError` for what is not declared.
+        `not_older_than` are counted anew. Only what `as_user` may see is shown and counted. Raises
+        `ParameterError` for what is not declared.
         """
         found = self._layout(entity)
-        asked = question.make(
-            found,
-            self._tenant(tenant),
-            filters=filters or {},
-            text=text,
-            sort=sort,
-            limit=limit,
-            after=after,
-            visible=visible,
-            not_older_than=not_older_than,
-            now=self._clock(),
-            signing_key=self._signing_key,
-        )
+
+        def make(visible: Visible | None) -> Question:
+            return question.make(
+                found,
+                self._tenant(tenant),
+                filters=filters or {},
+                text=text,
+                sort=sort,
+                limit=limit,
+                after=after,
+                visible=visible,
+                not_older_than=not_older_than,
+                now=self._clock(),
+                signing_key=self._signing_key,
+            )
+
+        if as_user is not None:
+            return self._seen_by(str(as_user), make)
+        asked = make(None)
 
         def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
             return self._row(asked.tenant, statement, values)
@@ -118,6 +130,31 @@ class Reader:
             return self._row(asked.tenant, statement, values)
 
         return reports.answer(asked, ask)
+
+    def _seen_by(self, user: str, make: Callable[[Visible | None], Question]) -> Answer:
+        """The answer for a user: what they may see is decided in the statement that counts it."""
+        if self._access is None:
+            raise errors.ParameterError("to search as a user the reader needs `access`")
+        access = self._access
+
+        def seen(condition: str) -> Question:
+            return make(Visible(user, Condition(condition)))
+
+        asked = seen("true")
+        name = asked.layout.counted.name
+
+        def ask(_statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+            with database.autocommit(self._engine) as connection:
+                (row,) = access.rows(
+                    connection,
+                    User(asked.tenant, user),
+                    name,
+                    lambda given: search.live(seen(given.condition)).text,
+                    values,
+                )
+            return row
+
+        return search.answer(asked, self._published, ask, signing_key=self._signing_key)
 
     def _layout(self, entity: str) -> Layout:
         """What the entity's tables are like, looked up at its first use."""
@@ -161,4 +198,4 @@ class Reader:
             return sql.run(connection, statement, values).one()
 
 
-__all__ = ["Filters", "Reader", "Value", "Visible"]
+__all__ = ["Filters", "Reader", "Value"]

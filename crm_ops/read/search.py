@@ -79,15 +79,19 @@ def _precomputed(
     return figures, "table", row.page or ()
 
 
-def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
-    """The rows counted now, with the page, in one snapshot."""
-    live = counts.live(question.layout, question.rows, question.filters)
+def live(question: Question) -> Condition:
+    """A SELECT of one row: as_of, counts and page of the rows as they are, in one snapshot."""
+    counted = counts.live(question.layout, question.rows, question.filters)
     paged = _paged(question)
-    statement = Condition(
-        f"SELECT statement_timestamp() AS as_of, ({live.text}) AS counts, ({paged.text}) AS page",
-        {**live.values, **paged.values},
+    return Condition(
+        f"SELECT statement_timestamp() AS as_of, ({counted.text}) AS counts,"
+        f" ({paged.text}) AS page",
+        {**counted.values, **paged.values},
     )
-    row = _timed(ask, statement, "page and counts of the rows themselves", steps)
+
+
+def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
+    row = _timed(ask, live(question), "page and counts of the rows themselves", steps)
     total = next(n for facet, _, _, n in row.counts if facet == "")
     return _figures(question, row.counts, row.as_of, total, 0), "sql", row.page or ()
 
@@ -186,4 +190,4 @@ def _since(began: float) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-__all__ = ["Ask", "answer"]
+__all__ = ["Ask", "answer", "live"]

@@ -133,3 +133,16 @@ def test_the_indexes_of_searches_are_printed_and_can_be_run_twice(
         with database.autocommit(connected) as connection:
             for line in printed:
                 sql.run(connection, line)
+
+
+def test_a_user_is_shown_and_told_the_number_of_what_they_may_see(
+    crm_ops: Call, connected: sa.Engine
+) -> None:
+    refused = crm_ops("search", "lead", "--tenant", 1, "--as-user", 1)
+    assert refused.code != 0
+    assert "catalog apply" in refused.err
+    assert crm_ops("catalog", "apply").code == 0
+
+    data = crm_ops("search", "lead", "--tenant", 1, "--as-user", 999_999, "--json").data
+
+    assert (data["total"], data["rows"], data["source"]) == (0, [], "sql")

@@ -49,7 +49,9 @@ def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
 def _names(tree: ast.Module) -> set[str]:
     """What a module defines or imports."""
     found = set(_assigned(tree))
-    for node in tree.body:
+    # What is imported only when it is asked for is named for type checkers under an `if`.
+    later = [inner for node in tree.body if isinstance(node, ast.If) for inner in node.body]
+    for node in [*tree.body, *later]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):

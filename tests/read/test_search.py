@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from crm_ops.base import database, errors, names, sql, store
 from crm_ops.read import connect
-from crm_ops.read.condition import Condition
-from crm_ops.read.question import Visible
 from crm_ops.read.reader import Reader
 from tests.fold import shop
 from tests.fold.orders import orders as any_order
@@ -281,17 +279,9 @@ def test_text_and_filters_combine(reader: Reader, engine: sa.Engine) -> None:
     assert desk.shown(answer)["person"] == {"1": 1, "2": 1}
 
 
-def test_only_what_a_user_may_see_is_shown_and_counted(reader: Reader, engine: sa.Engine) -> None:
-    fill(engine, Order(1, person=1, state="a"), Order(2, person=2, state="b"), Order(3, person=1))
-    desk.count(engine)
-    mine = Visible("1", Condition("r.person_id = %(me)s OR false", {"me": 1}))
-
-    answer = reader.search("order", tenant=1, visible=mine, sort="id", limit=1)
-
-    assert (ids(answer), answer.total) == ([1], 2)
-    assert desk.shown(answer)["state"] == {"a": 1, None: 1}
-    with pytest.raises(errors.ParameterError, match="another search"):
-        reader.search("order", tenant=1, sort="id", after=answer.next)
+def test_to_search_as_a_user_needs_access(reader: Reader) -> None:
+    with pytest.raises(errors.ParameterError, match="needs `access`"):
+        reader.search("order", tenant=1, as_user=1)
 
 
 def test_only_counts_cost_no_trip_to_postgres(reader: Reader, engine: sa.Engine) -> None:
