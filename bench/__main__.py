@@ -11,10 +11,11 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bench import counting
+from bench import counting, folding, read, sharing
 from bench.case import OURS, Timing, measure
 from crm_ops.base import database, settings, sql, store
 from crm_ops.catalog import load
+from crm_ops.catalog.catalog import Catalog
 from crm_ops.demo import build, sizes
 from crm_ops.local import layout, services
 from crm_ops.schema import migrate
@@ -61,6 +62,8 @@ def _measured(engine: sa.Engine, redis: store.Client, rounds: int, rows: dict[st
         counting.facet_case(engine, redis, deal, chosen),
         counting.aggregate_case(engine, redis, lead, chosen),
         counting.aggregate_case(engine, redis, deal, chosen),
+        *(folding.refresh_case(engine, redis, lead, chosen, each) for each in folding.SHARES),
+        *folding.write_cases(engine, lead),
     )
     sizes_told = ", ".join(f"{rows[t]:,} {t}s" for t in ("lead", "deal", "account", "contact"))
     parts = [
@@ -70,12 +73,33 @@ def _measured(engine: sa.Engine, redis: store.Client, rounds: int, rows: dict[st
         f" {rounds} rounds in turn after one unmeasured; {sizes_told}.\n",
         "Compare ratios, not milliseconds: machines differ, and all ways of a case ran in turn on"
         " the same data. The ratio is the median, over the rounds, of a way's time to ours.\n",
-        f"{counting.__doc__}".split("\n\n", 1)[1].strip() + "\n",
+        *(f"{each.__doc__}".split("\n\n", 1)[1].strip() + "\n" for each in (counting, folding)),
     ]
     for case in cases:
         timings = measure(case, rounds, _say)
         parts.append(_table(case.title, case.about, timings))
+    parts += [_searches(engine, redis, catalog, rounds), _reports(engine, catalog, rounds)]
+    parts.append(sharing.report(engine, redis, rounds, _table, _say))
     return "\n".join(parts)
+
+
+def _searches(engine: sa.Engine, redis: store.Client, catalog: Catalog, rounds: int) -> str:
+    """A large tenant, and one of about 20,000 rows."""
+    parts = ["## searches\n", f"{read.__doc__}".split("\n\n", 1)[1].strip() + "\n"]
+    sized = read.largest_tenants(engine)
+    small = next((each for each in sized if each[1] < 25_000), sized[-1])
+    for tenant, rows in dict.fromkeys((sized[0], small)):
+        _say(f"searches of tenant {tenant}")
+        found = read.searches(engine, redis, catalog, tenant, 10 * rounds)
+        parts += [f"### a tenant of {rows:,} leads\n", read.table(found)]
+    return "\n".join(parts)
+
+
+def _reports(engine: sa.Engine, catalog: Catalog, rounds: int) -> str:
+    tenant, rows = read.largest_tenants(engine)[0]
+    _say(f"reports of tenant {tenant}")
+    found = read.reports(engine, catalog, tenant, 10 * rounds)
+    return f"## reports\n\na tenant of {rows:,} leads\n\n{read.table(found)}"
 
 
 def _table(title: str, about: str, timings: list[Timing]) -> str:

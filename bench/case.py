@@ -13,11 +13,15 @@ OURS = "ours"
 
 @dataclass(frozen=True)
 class Case:
-    """What is compared (`title`), how it is done (`about`), and the ways by name."""
+    """What is compared (`title`), how it is done (`about`), and the ways by name.
+
+    `prepare` is done, unmeasured, before each round.
+    """
 
     title: str
     about: str
     ways: Mapping[str, Callable[[], object]]
+    prepare: Callable[[], object] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Ti
     """Run every way once unmeasured, then `rounds` times in turn."""
     seconds: dict[str, list[float]] = {way: [] for way in case.ways}
     for turn in range(rounds + 1):
+        case.prepare()
         for way, run in case.ways.items():
             progress(f"{case.title}: {way}, round {turn} of {rounds}")
             started = time.perf_counter()

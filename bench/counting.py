@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,7 +45,7 @@ def facet_case(
         f"{len(groups)} facets, {len(tenants)} tenants",
         {
             "old way": lambda: _old_facets(engine, redis, counted, groups),
-            "materialized view": lambda: _refresh(engine, view),
+            "materialized view": lambda: refresh_view(engine, view),
             OURS: ours,
             "floor (read the columns)": lambda: _read(engine, counted, groups.values()),
         },
@@ -78,11 +78,40 @@ def aggregate_case(
         f"{len(wanted)} aggregates, {len(tenants)} tenants",
         {
             "old way": lambda: [_store(engine, redis, name, q) for name, q in queries.items()],
-            "materialized view": lambda: [_refresh(engine, view) for view in views],
+            "materialized view": lambda: [refresh_view(engine, view) for view in views],
             OURS: ours,
             "floor (read the columns)": lambda: _read(engine, counted, columns),
         },
     )
+
+
+def old_way(engine: sa.Engine, redis: store.Client, counted: Counted) -> Callable[[], object]:
+    """All queries of the old way for an entity, facets and aggregates."""
+    groups = {name: _group(facet) for name, facet in counted.entity.facets.items()}
+    splits = counted.entity.splits()
+    queries = {
+        name: _figures(counted, [_group(splits[each]) for each in aggregate.by], aggregate)
+        for name, aggregate in declared.of_entity(counted).items()
+    }
+
+    def run() -> None:
+        _old_facets(engine, redis, counted, groups)
+        for name, query in queries.items():
+            _store(engine, redis, name, query)
+
+    return run
+
+
+def facets_view(engine: sa.Engine, counted: Counted) -> str:
+    """A materialized view of an entity's facet counts, by its quoted name."""
+    groups = {name: _group(facet) for name, facet in counted.entity.facets.items()}
+    return _view(engine, "bench_facets", _union(counted, groups))
+
+
+def refresh_view(engine: sa.Engine, view: str) -> None:
+    """Bring a materialized view up to date beside its readers."""
+    with database.transaction(engine) as connection:
+        sql.run(connection, f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view}")
 
 
 def _old_facets(
@@ -179,11 +208,6 @@ def _view(engine: sa.Engine, name: str, query: str) -> str:
         unique = ", ".join(sql.identifier(key) for key in keys)
         sql.run(connection, f"CREATE UNIQUE INDEX ON {view} ({unique}) NULLS NOT DISTINCT")
     return view
-
-
-def _refresh(engine: sa.Engine, view: str) -> None:
-    with database.transaction(engine) as connection:
-        sql.run(connection, f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view}")
 
 
 def _read(engine: sa.Engine, counted: Counted, groups: Iterable[str]) -> None:

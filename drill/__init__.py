@@ -1,1 +1,1 @@
-"""Trials with real processes that are killed: what must hold, holds at any moment."""
+"""Drills: what must hold when programs race, crash and lose their cache."""

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from urllib.parse import quote, urlencode
 
 import sqlalchemy as sa
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from crm_ops.base import database, errors, store
+from crm_ops.base import airflow_connection, database, errors, store
 
 POSTGRES = "crm_postgres"
 REDIS = "crm_redis"
 
 # The connection's own extras win over these.
 _POSTGRES_EXTRAS = {"application_name": "crm-ops", "connect_timeout": 5}
-_TLS_EXTRAS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
 
 
 def engine(limits: database.Limits) -> sa.Engine:
@@ -39,26 +37,13 @@ def redis() -> store.Client:
     Raises SettingsError where Airflow has no such connection, or it cannot be used.
     """
     connection = _found(REDIS)
-    extras = connection.extra_dejson
-    if extras.get("cluster"):
+    if connection.extra_dejson.get("cluster"):
         raise errors.SettingsError(
             f"the connection {REDIS} leads to a Redis cluster; name a single server or its proxy"
         )
-    encrypted = extras.get("ssl", False)
-    if not isinstance(encrypted, bool):
-        # A URI can only say "false", which is true to who does not look closely.
-        raise errors.SettingsError(
-            f"the extra `ssl` of the connection {REDIS} is not true or false; write the connection"
-            " as JSON, not as a URI"
-        )
-    scheme = "rediss" if encrypted else "redis"
-    login = quote(connection.login or "", safe="")
-    secret = quote(connection.password or "", safe="")
-    query = urlencode({name: extras[name] for name in _TLS_EXTRAS if encrypted and name in extras})
-    return store.client(
-        f"{scheme}://{login}:{secret}@{connection.host or 'localhost'}:{connection.port or 6379}"
-        f"/{extras.get('db') or 0}?{query}"
-    )
+    # Not by Airflow's hook, whose client may wait for ever.
+    described = json.dumps(connection.to_dict())
+    return store.client(airflow_connection.redis(f"the connection {REDIS}", described))
 
 
 def _found(name: str) -> Connection:

@@ -36,6 +36,9 @@ _LASTING = (
     errors.SettingsError,
 )
 
+# Its batches are steps: the second sums up what the first has done.
+_ONE_BY_ONE = ("audit_maintenance",)
+
 
 def make(job: JobName, doc: str | None) -> DAG:
     """The DAG of `job`; `doc` says in Markdown what it is for.
@@ -78,8 +81,12 @@ def make(job: JobName, doc: str | None) -> DAG:
         last = step(
             tasks.report, trigger_rule=TriggerRule.ALL_DONE, outlets=[Asset(f"crm_ops_{job}")]
         )()
-        label = "{{ task.op_kwargs['batch']['label'] }}"
-        step(tasks.work, map_index_template=label).expand(batch=batches) >> last
+        work = step(
+            tasks.work,
+            map_index_template="{{ task.op_kwargs['batch']['label'] }}",
+            max_active_tis_per_dagrun=1 if job in _ONE_BY_ONE else None,
+        )
+        work.expand(batch=batches) >> last
     return made
 
 

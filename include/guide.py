@@ -14,9 +14,9 @@ crm-ops run --task {job} --dry-run
 
 ## When it fails
 
-Read the log of the task `report`; `crm-ops status` shows the same. A batch that failed was tried
-three times, and the other batches were done. Running again does no harm, and the next run makes up
-for what this one missed.
+Read the log of the task `report`; `crm-ops status` shows the same. A batch that failed was tried up
+to three times, and the other batches were done. Running again does no harm, and the next run makes
+up for what this one missed.
 
 - *There is no connection*, or it *cannot be reached*: see `crm_postgres` and `crm_redis` under
   Admin > Connections.

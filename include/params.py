@@ -33,6 +33,14 @@ def form(job: JobName, entities: Sequence[str]) -> dict[str, Param]:
             type=["null", "array"],
             items={"type": "string", "minLength": 1},
         ),
+        "mode": Param(
+            "auto",
+            title="Mode",
+            description="How figures are brought up to date: auto folds the changes where that is"
+            " exact, incremental refuses elsewhere, full counts anew.",
+            type="string",
+            enum=["auto", "incremental", "full"],
+        ),
         "dry_run": Param(
             False,
             title="Dry run",

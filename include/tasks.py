@@ -34,7 +34,12 @@ def plan(job: str, params: Mapping[str, Any], run_id: str, ti: Any) -> list[dict
     with tools.opened(os.environ) as opened:
         planned = run.plan(job, _request(params), opened, started_by=f"airflow {run_id}")
     ti.xcom_push(key=RUN_ID, value=planned.run_id)
-    _log.info("%s: %s batch(es)", job, len(planned.batches), extra={"run_id": planned.run_id})
+    _log.info(
+        "%s: %s batch(es)",
+        job,
+        len(planned.batches),
+        extra={"action": "job_planned", RUN_ID: planned.run_id},
+    )
     return [asdict(batch) for batch in planned.batches]
 
 
@@ -73,7 +78,7 @@ def report(
         result.rows_seen,
         result.figures_written,
         result.took_ms,
-        extra={"run_id": run_id, "details": dict(result.details)},
+        extra={"action": "job_figures", RUN_ID: run_id, "details": dict(result.details)},
     )
     if result.state != "success":
         # Another try would read the same from the ledger: the batches had theirs.
@@ -100,6 +105,7 @@ def _request(params: Mapping[str, Any]) -> Any:
         entities=tuple(params["entities"] or ()),
         tenants=tuple(params["tenants"] or ()),
         dry_run=params["dry_run"],
+        mode=params["mode"],
     )
 
 

@@ -29,29 +29,44 @@ _BUSY = (
 
 @dataclass(frozen=True)
 class Limits:
-    """How long we may wait (milliseconds) and how much memory a sort or hash may take."""
+    """How long we may wait for a lock and for a statement, in milliseconds."""
 
     lock_timeout_ms: int = 2_000
     statement_timeout_ms: int = 600_000
-    work_mem_mb: int = 256
 
 
-def engine(url: str, *, limits: Limits | None = None) -> sa.Engine:
-    """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits."""
+def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.Engine:
+    """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits.
+
+    With `ping` a connection is tried before it is used again, which costs a round trip.
+    """
     try:
         address = sa.make_url(url)
-    except exc.ArgumentError as error:
+    except (exc.ArgumentError, ValueError):
+        # The cause is not kept: it may quote a part of the password.
         raise errors.SettingsError(
-            "the database URL cannot be read; write postgresql://user:password@host:port/database"
-        ) from error
+            "the database URL cannot be read; write postgresql://user:password@host:port/database,"
+            " with @, / and % in a password as %40, %2F and %25"
+        ) from None
     if address.get_backend_name() not in ("postgresql", "postgres"):
         raise errors.SettingsError(
             f"the database URL is for {address.get_backend_name()!r}; PostgreSQL is needed"
         )
+    try:
+        psycopg.conninfo.make_conninfo(**dict.fromkeys(address.query, ""))
+    except psycopg.ProgrammingError as error:
+        raise errors.SettingsError(
+            f"the database URL cannot be used: {str(error).strip()}; see libpq's options"
+        ) from error
     made = sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
-        pool_pre_ping=True,
-        connect_args={"connect_timeout": 5, "application_name": "crm-ops"},
+        pool_pre_ping=ping,
+        connect_args={
+            "connect_timeout": 5,
+            "application_name": "crm-ops",
+            # A plan that was kept from one tenant may be ruinous for the next.
+            "prepare_threshold": None,
+        },
     )
     return bounded(made, limits or Limits())
 
@@ -99,6 +114,53 @@ def transaction(
             yield connection
             if not keep:
                 begun.rollback()
+
+
+@dataclass(frozen=True)
+class Lock:
+    """An advisory lock by name; `shared` ones of one name may be held together."""
+
+    name: str
+    shared: bool = False
+
+
+@contextmanager
+def snapshot(
+    made: sa.Engine, *locks: Lock, wait_s: int, keep: bool = True
+) -> Iterator[sa.Connection]:
+    """One REPEATABLE READ transaction, whose snapshot is taken after `locks` are held.
+
+    The locks are ours alone, so they may be waited for (`wait_s` seconds) without anybody waiting
+    on us; they are given back when the transaction has ended, also by a lost connection.
+    """
+    with translated(made), made.connect() as connection:
+        connection.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            with connection.begin():
+                sql.run(
+                    connection,
+                    "SELECT set_config('lock_timeout', %(wait)s, true)",
+                    wait=f"{wait_s}s",
+                )
+                for lock_ in locks:
+                    _hold(connection, lock_)
+            with connection.begin() as begun:
+                yield connection
+                if not keep:
+                    begun.rollback()
+        finally:
+            if not connection.invalidated and not connection.closed:
+                with connection.begin():
+                    sql.run(connection, "SELECT pg_advisory_unlock_all()")
+
+
+def _hold(connection: sa.Connection, lock_: Lock) -> None:
+    taker = "pg_advisory_lock_shared" if lock_.shared else "pg_advisory_lock"
+    sql.run(
+        connection,
+        f"SELECT {taker}(hashtextextended(%(name)s, 0))",
+        name=f"crm_ops:{lock_.name}",
+    )
 
 
 @contextmanager
@@ -167,11 +229,13 @@ def try_lock(connection: sa.Connection, name: str) -> bool:
 
 __all__ = [
     "Limits",
+    "Lock",
     "address",
     "autocommit",
     "bounded",
     "engine",
     "lock",
+    "snapshot",
     "transaction",
     "translated",
     "try_lock",

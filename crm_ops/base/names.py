@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from crm_ops.base.sql import Relation
 
 SCHEMA = "crm_ops"
@@ -11,7 +13,13 @@ BATCH = Relation(SCHEMA, "batch")
 FACET_COUNT = Relation(SCHEMA, "facet_count")
 AGGREGATE = Relation(SCHEMA, "aggregate")
 REFRESH = Relation(SCHEMA, "refresh")
+PUBLISHED = Relation(SCHEMA, "published")
+DEFINITION = Relation(SCHEMA, "definition")
+MOMENT = Relation(SCHEMA, "moment")
+CAPTURE = Relation(SCHEMA, "capture")
+REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
+SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 
 _PREFIX = "crmops"
 
@@ -31,20 +39,47 @@ def aggregates_key(aggregate: str, tenant: str) -> str:
     return f"{_PREFIX}:aggregates:{_safe(aggregate)}:{_safe(tenant)}"
 
 
+def moment_key(kind: str, entity: str) -> str:
+    """The Redis key of the moment as of which all tenants' figures of an entity are exact."""
+    return f"{_PREFIX}:moment:{_safe(kind)}:{_safe(entity)}"
+
+
+def bounded(*parts: str) -> str:
+    """`parts` joined as a name that PostgreSQL can hold; a long one ends in its checksum."""
+    name = "_".join(parts)
+    if len(name.encode()) < 64:
+        return name
+    return f"{name[:50]}_{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
 def sharing_key(entity: str, tenant: str) -> str:
     """The Redis key of one tenant's sharing rules for one entity."""
     return f"{_PREFIX}:sharing:{_safe(entity)}:{_safe(tenant)}"
+
+
+def organisation_key(tenant: str) -> str:
+    """The Redis key of one tenant's users, roles and default access."""
+    return f"{_PREFIX}:organisation:{_safe(tenant)}"
 
 
 __all__ = [
     "AGGREGATE",
     "AUDIT_PARTITION",
     "BATCH",
+    "CAPTURE",
+    "DEFINITION",
     "FACET_COUNT",
+    "MOMENT",
+    "PUBLISHED",
+    "REBUILD_MARKER",
     "REFRESH",
     "RUN",
     "SCHEMA",
+    "SHARING_EPOCH",
     "aggregates_key",
+    "bounded",
     "facets_key",
+    "moment_key",
+    "organisation_key",
     "sharing_key",
 ]

@@ -6,13 +6,12 @@ connections `crm_postgres` and `crm_redis` (a URI or JSON).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
-from crm_ops.base import errors
+from crm_ops.base import airflow_connection, errors
 
 DATABASE_URL = "CRM_OPS_DATABASE_URL"
 REDIS_URL = "CRM_OPS_REDIS_URL"
@@ -61,12 +60,12 @@ def read(
     return Settings(
         database_url=database_url
         or environment.get(DATABASE_URL)
-        or _connection(environment, AIRFLOW_POSTGRES, "postgresql"),
+        or _connection(environment, AIRFLOW_POSTGRES, airflow_connection.postgresql),
         redis_url=redis_url
         or environment.get(REDIS_URL)
-        or _connection(environment, AIRFLOW_REDIS, "redis"),
+        or _connection(environment, AIRFLOW_REDIS, airflow_connection.redis),
         catalog=catalog_path(environment, catalog),
-        signing_key=environment[SIGNING_KEY].encode() if environment.get(SIGNING_KEY) else None,
+        signing_key=os.fsencode(environment.get(SIGNING_KEY, "")) or None,
     )
 
 
@@ -80,39 +79,11 @@ def catalog_path(environment: Mapping[str, str], given: Path | None = None) -> P
     return Path(__file__).resolve().parents[2] / DEFAULT_CATALOG
 
 
-def _connection(environment: Mapping[str, str], variable: str, scheme: str) -> str | None:
+def _connection(
+    environment: Mapping[str, str], variable: str, read_url: Callable[[str, str], str]
+) -> str | None:
     text = environment.get(variable)
-    if not text:
-        return None
-    if not text.lstrip().startswith("{"):
-        return f"{scheme}://{text.split('://', 1)[1]}" if "://" in text else _refuse(variable)
-    try:
-        fields = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise errors.SettingsError(f"{variable} is neither a URI nor JSON") from error
-    return _url(fields, scheme)
-
-
-def _url(fields: Mapping[str, object], scheme: str) -> str:
-    """The URL of an Airflow connection's JSON form."""
-    host = str(fields.get("host") or "localhost")
-    login = quote(str(fields.get("login") or ""), safe="")
-    password = fields.get("password")
-    secret = f":{quote(str(password), safe='')}" if password else ""
-    user = f"{login}{secret}@" if login or secret else ""
-    port = f":{fields['port']}" if fields.get("port") else ""
-    if scheme == "redis":
-        extra = fields.get("extra") or {}
-        given = json.loads(extra) if isinstance(extra, str) else extra
-        database = given.get("db", 0) if isinstance(given, dict) else 0
-    else:
-        database = quote(str(fields.get("schema") or ""), safe="")
-    url = f"{scheme}://{user}{host}{port}/{database}"
-    return url if urlsplit(url).hostname or host.startswith("/") else _refuse("the connection")
-
-
-def _refuse(variable: str) -> str:
-    raise errors.SettingsError(f"{variable} cannot be read; write a URI or Airflow's JSON form")
+    return read_url(variable, text) if text else None
 
 
 __all__ = [

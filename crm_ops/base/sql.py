@@ -54,14 +54,16 @@ class Relation:
 
 
 def usable(name: str) -> bool:
-    """Whether PostgreSQL can hold `name` as an identifier: 1 to 63 bytes, no NUL."""
-    return 0 < len(name.encode()) < 64 and "\0" not in name
+    """Whether PostgreSQL can hold `name` as an identifier: 1 to 63 bytes of UTF-8, no NUL."""
+    return _holdable(name) and 0 < len(name.encode()) < 64
 
 
 def identifier(name: str) -> str:
     """`name` as a quoted SQL identifier; refuses what PostgreSQL would cut or cannot hold."""
     if not usable(name):
-        raise errors.ParameterError(f"{name!r} cannot be an SQL name: it must have 1 to 63 bytes")
+        raise errors.ParameterError(
+            f"{name!r} cannot be an SQL name: it must have 1 to 63 bytes of UTF-8"
+        )
     return '"' + name.replace('"', '""').replace("%", "%%") + '"'
 
 
@@ -73,8 +75,10 @@ def literal(value: str | int | bool | None) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    if "\0" in value:
-        raise errors.ParameterError(f"{value!r} cannot be an SQL text: it holds a NUL character")
+    if not _holdable(value):
+        raise errors.ParameterError(
+            f"{value!r} cannot be an SQL text: it holds a NUL, or what UTF-8 has no bytes for"
+        )
     escaped = value.replace("'", "''").replace("%", "%%")
     return " E'" + escaped.replace("\\", "\\\\") + "'" if "\\" in value else f"'{escaped}'"
 
@@ -97,6 +101,11 @@ def run(
 ) -> CursorResult[Any]:
     """Run one statement with bound values."""
     return connection.exec_driver_sql(text, {**(values or {}), **more})
+
+
+def _holdable(text: str) -> bool:
+    """Whether a text in PostgreSQL can hold it: no NUL, and no half of a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 __all__ = ["Relation", "choose", "identifier", "literal", "readable", "run", "usable"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import redis
 
@@ -15,17 +16,26 @@ Client = redis.Redis
 def client(url: str, *, timeout_s: float = 5.0) -> Client:
     """A client for a `redis://`, `rediss://` or `unix://` URL; it connects at its first command."""
     try:
-        return redis.Redis.from_url(
+        made = redis.Redis.from_url(
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=min(timeout_s, 2.0),
             health_check_interval=30,
             client_name="crm-ops",
         )
-    except ValueError as error:
+        pool = made.connection_pool
+        # An option that there is not shows here, not at the first command.
+        pool.connection_class(**pool.connection_kwargs)
+        if "path" not in pool.connection_kwargs:
+            # The driver takes the database 0 for a path that is no number.
+            int(urlsplit(url).path.strip("/") or 0)
+    except (ValueError, TypeError):
+        # The cause is not kept: it may quote a part of the password.
         raise errors.SettingsError(
-            "the Redis URL cannot be read; write redis://:password@host:port/0"
-        ) from error
+            "the Redis URL cannot be read; write redis://:password@host:port/0, with @, / and % in"
+            " a password as %40, %2F and %25"
+        ) from None
+    return made
 
 
 def address(made: Client) -> str:

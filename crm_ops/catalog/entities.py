@@ -8,6 +8,7 @@ from pydantic import Discriminator, Field, model_validator
 
 from crm_ops.catalog.facets import Facet, SingleValued
 from crm_ops.catalog.parts import Column, Name, Part, Table, Where
+from crm_ops.catalog.search import Search
 
 
 class ColumnTenancy(Part):
@@ -53,11 +54,18 @@ class Entity(Part):
     created: Column | None = Field(default=None, description="When a row came to be.")
     updated: Column | None = Field(default=None, description="When a row last changed.")
     owner: Column | None = Field(default=None, description="The user whom a row belongs to.")
+    capture: Literal["trigger", "none"] = Field(
+        default="trigger",
+        description="How changes are learnt: by triggers, or not at all (every run counts anew).",
+    )
     facets: dict[Name, Facet] = Field(
         default_factory=dict, description="The ways to split its rows that a search shows."
     )
     dimensions: dict[Name, SingleValued] = Field(
         default_factory=dict, description="Splits for aggregates that are not shown as facets."
+    )
+    search: Search = Field(
+        default_factory=Search, description="What a search shows, sorts by and looks for."
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from crm_ops.base import database
 from crm_ops.cli import options, output, tools
 from crm_ops.schema import migrate
 
@@ -21,9 +20,8 @@ def command(
     if as_sql:
         typer.echo(migrate.script())
         return
-    engine = database.engine(tools.settings_from(database_url).require_database())
-    revision = migrate.upgrade(engine)
-    engine.dispose()
+    with tools.engine(tools.settings_from(database_url)) as engine:
+        revision = migrate.upgrade(engine)
     output.note(f"schema crm_ops is at revision {revision}")
 
 

@@ -32,5 +32,35 @@ CatalogPath = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Tenant = Annotated[
+    str | None,
+    typer.Option("--tenant", help="Whose rows, by the tenant's key; needed unless there is one."),
+]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        help="facet=value, a range facet=25..75, a period month=2026-Q1; a facet alone: rows"
+        " without a value. Repeatable: of one facet any, of several all.",
+    ),
+]
+MaxAge = Annotated[
+    float | None,
+    typer.Option(
+        "--max-age", help="Figures that are older than so many seconds are counted anew.", min=0
+    ),
+]
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Show what was asked where, and how long it took.")
+]
 
-__all__ = ["CatalogPath", "DatabaseUrl", "Json", "RedisUrl"]
+__all__ = [
+    "CatalogPath",
+    "DatabaseUrl",
+    "Explain",
+    "Filters",
+    "Json",
+    "MaxAge",
+    "RedisUrl",
+    "Tenant",
+]

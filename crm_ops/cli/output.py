@@ -13,6 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from crm_ops.base import sql
+from crm_ops.read.answers import Step
+
 
 class Report(Protocol):
     """Hears how far something is."""
@@ -27,7 +30,7 @@ def json(value: object) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: int) -> None:
-    """Print a table on stdout; the last `numbers` columns are aligned to the right."""
+    """Print a table and a blank line on stdout; the last `numbers` columns align to the right."""
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for at, heading in enumerate(headings):
         right = at >= len(headings) - numbers
@@ -36,6 +39,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
         shown.add_row(*(text(cell) for cell in row))
     # Lines are kept whole, also in a pipe or a narrow window.
     Console(width=Console(width=1_000).measure(shown).maximum).print(shown)
+    typer.echo()
+
+
+def steps(done: Sequence[Step]) -> None:
+    """Print the steps of an answer: where, what, how long, and the statement with its values."""
+    table(
+        ("where", "what", "took ms"),
+        [(step.where, step.what, f"{step.took_ms:.2f}") for step in done],
+        numbers=1,
+    )
+    for step in done:
+        if step.statement is not None:
+            typer.echo(sql.readable(step.statement).strip())
+            typer.echo(f"-- with {dict(step.values or {})}\n")
 
 
 def text(cell: object) -> str:
@@ -77,4 +94,4 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-__all__ = ["Report", "json", "note", "progress", "table", "text"]
+__all__ = ["Report", "json", "note", "progress", "steps", "table", "text"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import time
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from crm_ops.base.results import JobResult
 from crm_ops.catalog.schedule import JobName
 from crm_ops.cli import exits, options, output, tools
 from crm_ops.jobs import registry, run
-from crm_ops.jobs.work import Request, Tools
+from crm_ops.jobs.work import Mode, Request, Tools
 
 
 def command(
@@ -31,6 +32,10 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Count and plan, but write nothing.")
     ] = False,
+    mode: Annotated[
+        Mode,
+        typer.Option("--mode", help="Fold the changes where that is exact, only fold, or recount."),
+    ] = "auto",
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
     redis_url: options.RedisUrl = None,
@@ -38,7 +43,7 @@ def command(
 ) -> None:
     """Run the jobs; exit 0 done, 1 failed, 2 wrong call, 4 some tenants failed."""
     names = [registry.named(name).name for name in task or registry.JOBS]
-    request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run)
+    request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run, mode)
     given = tools.settings_from(database_url, redis_url, catalog)
     results = _run(names, request, given)
     if as_json:
@@ -55,6 +60,9 @@ def show(results: list[JobResult]) -> None:
         [(r.job, r.state, r.tenants, r.rows_seen, r.figures_written, r.took_ms) for r in results],
         numbers=4,
     )
+    idle = [each.job for each in results if each.state == "success" and not each.figures_written]
+    if idle:
+        output.note(f"{', '.join(idle)}: nothing to write, everything was up to date")
     wrong: dict[str, list[str]] = {}
     for result in results:
         if result.error:
@@ -64,30 +72,41 @@ def show(results: list[JobResult]) -> None:
 
 
 def _run(names: list[JobName], request: Request, given: settings.Settings) -> list[JobResult]:
+    results: list[JobResult] = []
     started = time.monotonic()
     try:
         with tools.opened(given) as opened:
-            return [_one(name, request, opened) for name in names]
+            for name in names:
+                started = time.monotonic()
+                try:
+                    results.append(_one(name, request, opened))
+                except errors.CrmOpsError as error:
+                    # A wrong call shows at the first job; what others did must still be told.
+                    if not results and exits.of_error(error) == exits.USAGE:
+                        raise
+                    results.append(_failed(name, error, started))
     except errors.CatalogError as error:
         return [_failed(name, error, started) for name in names]
+    return results
 
 
 def _one(name: JobName, request: Request, opened: Tools) -> JobResult:
-    started = time.monotonic()
     with output.progress() as report:
-        try:
-            return run.run(
-                name,
-                request,
-                opened,
-                started_by=f"crm-ops run ({getpass.getuser()})",
-                progress=lambda done, of, label: report(f"{name}: {label}", done, of),
-            )
-        except (errors.ParameterError, errors.SettingsError):
-            raise
-        except errors.CrmOpsError as error:
-            # The run could not begin; the result says so, and the next job has its try.
-            return _failed(name, error, started)
+        return run.run(
+            name,
+            request,
+            opened,
+            started_by=f"crm-ops run ({_user()})",
+            progress=lambda done, of, label: report(f"{name}: {label}", done, of),
+        )
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that no user has.
+        return f"user {os.getuid()}"
 
 
 def _failed(name: JobName, error: errors.CrmOpsError, started: float) -> JobResult:

@@ -1,6 +1,9 @@
-"""`crm-ops status`: the last run of each job, and how fresh the figures are."""
+"""`crm-ops status`: the jobs, how fresh the figures are, and the audit log."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
 
 import msgspec
 import typer
@@ -10,6 +13,10 @@ from crm_ops.jobs import status
 
 
 def command(
+    tenant: Annotated[
+        list[str] | None,
+        typer.Option("--tenant", help="The freshness of this tenant's figures only; repeatable."),
+    ] = None,
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
     redis_url: options.RedisUrl = None,
@@ -17,7 +24,7 @@ def command(
 ) -> None:
     """Show how things stand; exit 3 where a job never ran or its last run failed."""
     with tools.opened(tools.settings_from(database_url, redis_url, catalog)) as opened:
-        found = status.read(opened)
+        found = status.read(opened, tenant or ())
     if as_json:
         output.json({**msgspec.to_builtins(found), "healthy": found.healthy})
     else:
@@ -56,13 +63,39 @@ def _show(found: status.Status) -> None:
         numbers=4,
     )
     output.table(
-        ("figures", "entity", "exact as of (UTC)", "tenants", "rows"),
+        ("figures", "entity", "exact as of (UTC)", "proved (UTC)", "tenants", "rows"),
         [
-            (each.kind, each.entity, each.as_of, each.tenants, each.counted)
+            (each.kind, each.entity, each.as_of, each.proved_at, each.tenants, each.counted)
             for each in found.freshness
         ],
         numbers=2,
     )
+    output.table(
+        ("changes of", "captured", "oldest not applied (UTC)", "waiting"),
+        [
+            (each.entity, each.problem is None, each.oldest_change, each.backlog)
+            for each in found.capture
+        ],
+        numbers=1,
+    )
+    for each in found.capture:
+        if each.problem:
+            output.note(f"{each.entity}: {each.problem}")
+    if found.audit is not None:
+        output.table(
+            (
+                "audit log",
+                "partitions",
+                "bytes",
+                "rows",
+                "in DEFAULT",
+                "detached",
+                "detached bytes",
+                "runway days",
+            ),
+            [dataclasses.astuple(found.audit)],
+            numbers=7,
+        )
     for name, run in found.jobs.items():
         if run is not None and run.error:
             output.note(f"{name}: {run.error}")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from crm_ops.base import database, settings, store
 from crm_ops.catalog import load
 from crm_ops.jobs.work import Tools
@@ -23,29 +25,34 @@ def settings_from(
 
 
 @contextmanager
+def engine(
+    given: settings.Settings, *, limits: database.Limits | None = None
+) -> Iterator[sa.Engine]:
+    """An engine on the CRM's PostgreSQL; it connects when it is first used."""
+    made = database.engine(given.require_database(), limits=limits)
+    try:
+        yield made
+    finally:
+        made.dispose()
+
+
+@contextmanager
 def opened(given: settings.Settings) -> Iterator[Tools]:
     """The tools of the jobs; connects when they are first used."""
     loaded = load.load(given.catalog)
-    limits = loaded.catalog.limits
-    engine = database.engine(
-        given.require_database(),
-        limits=database.Limits(
-            lock_timeout_ms=limits.lock_timeout_seconds * 1000,
-            statement_timeout_ms=limits.statement_timeout_seconds * 1000,
-        ),
+    declared = loaded.catalog.limits
+    limits = database.Limits(
+        lock_timeout_ms=declared.lock_timeout_seconds * 1000,
+        statement_timeout_ms=declared.statement_timeout_seconds * 1000,
     )
-    redis = store.client(given.require_redis())
-    try:
+    with engine(given, limits=limits) as made, store.client(given.require_redis()) as redis:
         yield Tools(
             loaded=loaded,
-            engine=engine,
+            engine=made,
             redis=redis,
             clock=lambda: datetime.now(UTC),
             signing_key=given.signing_key,
         )
-    finally:
-        redis.close()
-        engine.dispose()
 
 
-__all__ = ["opened", "settings_from"]
+__all__ = ["engine", "opened", "settings_from"]

@@ -1,8 +1,8 @@
-"""The SQL that makes an entity's aggregates equal to a count of the rows, in one statement.
+"""The SQL of aggregates: their figures from scratch, and what a batch of changes changes.
 
-A pure function of the catalog and the column types. One scan serves all aggregates of an entity:
-each set of dimensions is one grouping set. Sums are numeric; sum and count are stored, averages are
-derived. What does not differ is not written.
+A pure function of the catalog and the column types. One scan serves all aggregates of an entity
+that measure the same: each set of dimensions is one grouping set. Sums are numeric; sum and count
+are stored, averages are derived. What does not differ is not written.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from crm_ops.base import errors, sql
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.aggregates import Aggregate
 from crm_ops.catalog.facets import ColumnFacet, LinkFacet
-from crm_ops.fold import facets, rows, splits
+from crm_ops.fold import notes, rows, splits
 
 # GROUPING() takes at most 31 arguments.
 _MOST_KEYS = 31
@@ -46,30 +46,62 @@ def recount(counted: rows.Counted) -> str:
     last), measured ('' for the rows), n, total, low, high (NULL where no min or max of the column
     is declared). The aggregate '' has the total of rows.
     """
-    declared = of_entity(counted)
-    keys = _keys(counted, declared)
-    measured = list(dict.fromkeys(c for each in declared.values() for c in each.columns()))
-    masks = {name: _mask(_members(aggregate), keys) for name, aggregate in declared.items()}
-    everything = _mask((), keys)
-    wanted = [_Wanted("", everything, "", extremes=False)] + [
-        _Wanted(name, masks[name], column, _extremes(aggregate, column))
-        for name, aggregate in declared.items()
-        for column in ("", *aggregate.columns())
+    return _select(counted, rows.stored(counted))
+
+
+def changes(counted: rows.Counted) -> str:
+    """One SELECT of what the drained changes change: differences of n and total, no extremes."""
+    return _select(counted, rows.changes())
+
+
+def _select(counted: rows.Counted, source: rows.Source) -> str:
+    """One scan for the aggregates that measure the same: none pays for another's sums."""
+    alike: dict[tuple[tuple[str, bool], ...], dict[str, Aggregate]] = {(): {}}
+    for name, aggregate in of_entity(counted).items():
+        measured = tuple((each, has_extremes(aggregate, each)) for each in aggregate.columns())
+        alike.setdefault(measured, {})[name] = aggregate
+    scans = [_scan(counted, source, declared, measured) for measured, declared in alike.items()]
+    return "\nUNION ALL\n".join(scans)
+
+
+def _scan(
+    counted: rows.Counted,
+    source: rows.Source,
+    declared: Mapping[str, Aggregate],
+    measured: Sequence[tuple[str, bool]],
+) -> str:
+    """The figures of aggregates that measure the same columns; of those of none, the total too."""
+    keys = dimensions(counted, declared)
+    masks = {name: _mask(members(aggregate), keys) for name, aggregate in declared.items()}
+    if not measured:
+        masks[""] = _mask((), keys)
+    wanted = [
+        _Wanted(name, mask, column, extremes)
+        for name, mask in masks.items()
+        for column, extremes in (("", False), *measured)
     ]
+    columns = [column for column, _ in measured]
+    # Extremes may change where number and sum do not.
+    having = ""
+    if not any(extremes for _, extremes in measured):
+        values = [f"m{at}" for at in range(len(columns))]
+        sums = [each(value) for value in values for each in (source.count_of, source.sum_of)]
+        having = source.having(*sums)
     return f"""
-  SELECT wanted.aggregate, grouped.tenant,
+  SELECT wanted.aggregate, grouped.tenant::text AS tenant,
          {_dimensions(declared, keys)} AS dimensions, wanted.measured,
-         {_pick("n", measured, of_rows="grouped.n")} AS n,
-         {_pick("total", measured)} AS total,
-         CASE WHEN wanted.extremes THEN {_pick("low", measured)} END AS low,
-         CASE WHEN wanted.extremes THEN {_pick("high", measured)} END AS high
+         {_pick("n", columns, of_rows="grouped.n")} AS n,
+         {_pick("total", columns)} AS total,
+         CASE WHEN wanted.extremes THEN {_pick("low", columns)} END AS low,
+         CASE WHEN wanted.extremes THEN {_pick("high", columns)} END AS high
   FROM (
-    SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g, {_figures(measured)}
+    SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g,
+           {_figures(measured, source)}
     FROM (
-      SELECT {_source(counted, keys, measured)}
-      FROM {counted.table.quoted} AS r WHERE {rows.condition(counted)}
+      SELECT {_joined(*_source(counted, keys, columns), *source.column())}
+      FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
-    GROUP BY GROUPING SETS ({_sets({everything, *masks.values()}, keys)})
+    GROUP BY GROUPING SETS ({_sets(set(masks.values()), keys)}){having}
   ) AS grouped
   JOIN (VALUES {_joined(*(_row(each) for each in wanted))})
     AS wanted (aggregate, g, measured, extremes) ON wanted.g = grouped.g
@@ -79,8 +111,8 @@ def recount(counted: rows.Counted) -> str:
 def rebuild(counted: rows.Counted) -> str:
     """One statement that makes the stored figures equal the recount.
 
-    Binds `entity`, `aggregates` and `tenants` (text arrays) and `limit`; returns one row as the
-    facets' statement does.
+    Binds `entity`, `aggregates` (those to write) and `tenants` (text arrays), `limit`, and what
+    `notes.noted` binds; returns one row as the facets' statement does.
     """
     key = "ARRAY[aggregate, tenant, measured] || dimensions"
     return f"""
@@ -106,7 +138,7 @@ WITH fresh AS MATERIALIZED (
         IS DISTINCT FROM (excluded.n, excluded.total, excluded.low, excluded.high)
   RETURNING 1
 ), noted AS (
-{facets.noted("aggregates", "SELECT tenant, n AS counted FROM fresh WHERE aggregate = ''")}
+{notes.noted("aggregates", "SELECT tenant, n AS counted FROM fresh WHERE aggregate = ''")}
 )
 SELECT coalesce((SELECT sum(n) FROM fresh WHERE aggregate = ''), 0)::bigint AS seen,
        (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
@@ -115,12 +147,12 @@ SELECT coalesce((SELECT sum(n) FROM fresh WHERE aggregate = ''), 0)::bigint AS s
 """
 
 
-def _keys(counted: rows.Counted, declared: Mapping[str, Aggregate]) -> dict[str, splits.Split]:
+def dimensions(counted: rows.Counted, declared: Mapping[str, Aggregate]) -> dict[str, splits.Split]:
     """Every dimension that some aggregate uses, once."""
     found: dict[str, splits.Split] = {}
     known = counted.entity.splits()
     for aggregate in declared.values():
-        for name in _members(aggregate):
+        for name in members(aggregate):
             facet = known[name] if name in known else ColumnFacet(column=aggregate.currency or "")
             if name in found or isinstance(facet, LinkFacet):
                 continue
@@ -133,7 +165,7 @@ def _keys(counted: rows.Counted, declared: Mapping[str, Aggregate]) -> dict[str,
     return found
 
 
-def _members(aggregate: Aggregate) -> tuple[str, ...]:
+def members(aggregate: Aggregate) -> tuple[str, ...]:
     """The dimensions of an aggregate; the currency's name cannot be a facet's (it has a space)."""
     currency = () if aggregate.currency is None else (f"currency {aggregate.currency}",)
     return (*aggregate.by, *currency)
@@ -166,30 +198,35 @@ def _grouping(keys: Mapping[str, splits.Split]) -> str:
 
 def _source(
     counted: rows.Counted, keys: Mapping[str, splits.Split], measured: Sequence[str]
-) -> str:
-    return _joined(
-        f"{rows.tenant(counted)} AS tenant",
+) -> tuple[str, ...]:
+    return (
+        f"{rows.tenant_key(counted)} AS tenant",
         *(f"{split.key} AS k{at}" for at, split in enumerate(keys.values())),
         *(f"r.{sql.identifier(column)}::numeric AS m{at}" for at, column in enumerate(measured)),
     )
 
 
-def _figures(measured: Sequence[str]) -> str:
-    return _joined(
-        "count(*) AS n",
-        *(
-            f"count(m{at}) AS n{at}, sum(m{at}) AS total{at}, min(m{at}) AS low{at},"
-            f" max(m{at}) AS high{at}"
-            for at in range(len(measured))
-        ),
-    )
+def _figures(measured: Sequence[tuple[str, bool]], source: rows.Source) -> str:
+    # The extremes of what is left when a row goes are not known from the row.
+    known = source.sign is None
+    figures = [f"{source.count()} AS n"]
+    for at, (_, extremes) in enumerate(measured):
+        value = f"m{at}"
+        low, high = (f"min({value})", f"max({value})") if extremes and known else ("NULL", "NULL")
+        figures += [
+            f"{source.count_of(value)} AS n{at}",
+            f"{source.sum_of(value)} AS total{at}",
+            f"{low}::numeric AS low{at}",
+            f"{high}::numeric AS high{at}",
+        ]
+    return _joined(*figures)
 
 
 def _dimensions(declared: Mapping[str, Aggregate], keys: Mapping[str, splits.Split]) -> str:
     """The buckets' names of a group, as a text array."""
     columns = dict(zip(keys, _columns(keys), strict=True))
     texts = {
-        name: _joined(*(keys[each].text(columns[each]) for each in _members(aggregate)))
+        name: _joined(*(keys[each].text(columns[each]) for each in members(aggregate)))
         for name, aggregate in declared.items()
     }
     arms = {sql.literal(name): f"ARRAY[{text}]::text[]" for name, text in texts.items()}
@@ -209,7 +246,8 @@ def _row(wanted: _Wanted) -> str:
     )
 
 
-def _extremes(aggregate: Aggregate, column: str) -> bool:
+def has_extremes(aggregate: Aggregate, column: str) -> bool:
+    """Whether the smallest or the largest value of a measured column is declared."""
     return any(column and column in (each.min, each.max) for each in aggregate.measures.values())
 
 
@@ -217,4 +255,4 @@ def _joined(*parts: str) -> str:
     return ", ".join(parts)
 
 
-__all__ = ["of_entity", "rebuild", "recount"]
+__all__ = ["changes", "dimensions", "has_extremes", "members", "of_entity", "rebuild", "recount"]

@@ -1,7 +1,7 @@
-"""The SQL that makes facet counts equal to a count of the rows, in one statement, one snapshot.
+"""The SQL of facet counts: a count of the rows from scratch, and what a batch of changes changes.
 
-A pure function of the catalog and the column types. The statement writes only what differs, so a
-second run changes nothing; it writes nothing at all where a facet has more buckets than allowed.
+A pure function of the catalog and the column types. A rebuild writes only what differs, so a second
+one changes nothing; it writes nothing at all where a facet has more buckets than allowed.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crm_ops.base import sql
-from crm_ops.base.names import FACET_COUNT, REFRESH
+from crm_ops.base.names import FACET_COUNT
 from crm_ops.catalog.facets import LinkFacet
-from crm_ops.fold import rows, splits
+from crm_ops.fold import links, notes, rows, splits
 
 # GROUPING() takes at most 31 arguments.
 _MOST = 30
@@ -22,27 +22,35 @@ def recount(counted: rows.Counted) -> str:
 
     The facet '' has the total in its bucket NULL.
     """
+    linked = [links.recount(counted, name, facet) for name, facet in links.of_entity(counted)]
+    return "\nUNION ALL\n".join([*_scans(counted, rows.stored(counted)), *linked])
+
+
+def changes(counted: rows.Counted) -> str:
+    """One SELECT: (tenant, facet, bucket, n) by which the drained changes change the counts."""
+    linked = [
+        links.changes(counted, name, facet, f"drained_{at}")
+        for at, (name, facet) in enumerate(links.of_entity(counted))
+    ]
+    return "\nUNION ALL\n".join([*_scans(counted, rows.changes()), *linked])
+
+
+def _scans(counted: rows.Counted, source: rows.Source) -> list[str]:
     single = [
         splits.make(name, facet, counted.types, counted.catalog.time_zone)
         for name, facet in counted.entity.facets.items()
         if not isinstance(facet, LinkFacet)
     ]
-    links = [
-        _link(counted, name, facet)
-        for name, facet in counted.entity.facets.items()
-        if isinstance(facet, LinkFacet)
-    ]
     chunks = [single[at : at + _MOST] for at in range(0, len(single), _MOST)] or [[]]
-    scans = [_scan(counted, chunk, total=at == 0) for at, chunk in enumerate(chunks)]
-    return "\nUNION ALL\n".join([*scans, *links])
+    return [_scan(counted, source, chunk, total=at == 0) for at, chunk in enumerate(chunks)]
 
 
 def rebuild(counted: rows.Counted) -> str:
     """One statement that makes the stored counts equal the recount.
 
-    Binds `entity`, `tenants` (text array) and `limit`; returns one row: `seen` rows, `written`
-    counts, and `over`, the JSON list of [tenant, facet, buckets] past the limit (then nothing was
-    written).
+    Binds `entity`, `tenants` and `facets` (text arrays; NULL instead of `facets`: all there are)
+    and `limit`, and what `notes.noted` binds; returns one row: `seen` rows, `written` counts, and
+    `over`, the JSON list of [tenant, facet, buckets] past the limit (then nothing was written).
     """
     return f"""
 WITH fresh AS MATERIALIZED (
@@ -53,6 +61,7 @@ WITH fresh AS MATERIALIZED (
 ), gone AS (
   DELETE FROM {FACET_COUNT.quoted} AS stored
   WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
+    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
     AND NOT EXISTS (SELECT FROM over)
     AND ARRAY[tenant, facet, bucket] NOT IN (SELECT ARRAY[tenant, facet, bucket] FROM fresh)
   RETURNING 1
@@ -63,7 +72,7 @@ WITH fresh AS MATERIALIZED (
   WHERE stored.n <> excluded.n
   RETURNING 1
 ), noted AS (
-{noted("facets", "SELECT tenant, n AS counted FROM fresh WHERE facet = ''")}
+{notes.noted("facets", "SELECT tenant, n AS counted FROM fresh WHERE facet = ''")}
 )
 SELECT coalesce((SELECT sum(n) FROM fresh WHERE facet = ''), 0)::bigint AS seen,
        (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
@@ -71,31 +80,15 @@ SELECT coalesce((SELECT sum(n) FROM fresh WHERE facet = ''), 0)::bigint AS seen,
 """
 
 
-def noted(kind: str, totals: str) -> str:
-    """The part that notes when, and from how many rows, each tenant's figures were made exact.
-
-    Versions only grow, also after the database was restored from a backup.
-    """
-    return f"""
-  INSERT INTO {REFRESH.quoted} AS stored (kind, entity, tenant, version, as_of, counted)
-  SELECT {sql.literal(kind)}, %(entity)s, asked.tenant,
-         (extract(epoch FROM statement_timestamp()) * 1000000)::bigint, statement_timestamp(),
-         coalesce(totals.counted, 0)
-  FROM unnest(%(tenants)s::text[]) AS asked (tenant)
-  LEFT JOIN ({totals}) AS totals USING (tenant)
-  WHERE NOT EXISTS (SELECT FROM over)
-  ON CONFLICT (kind, entity, tenant) DO UPDATE
-  SET version = greatest(excluded.version, stored.version + 1), as_of = excluded.as_of,
-      counted = excluded.counted
-"""
-
-
-def _scan(counted: rows.Counted, chunk: Sequence[splits.Split], *, total: bool) -> str:
-    """One pass over the table for up to 30 facets, each a grouping set of its own."""
+def _scan(
+    counted: rows.Counted, source: rows.Source, chunk: Sequence[splits.Split], *, total: bool
+) -> str:
+    """One pass over the rows for up to 30 facets, each a grouping set of its own."""
     keys = [f"f{number}" for number in range(len(chunk))]
     columns = ", ".join(
-        [f"{rows.tenant(counted)} AS tenant"]
+        [f"{rows.tenant_key(counted)} AS tenant"]
         + [f"{split.key} AS {key}" for split, key in zip(chunk, keys, strict=True)]
+        + list(source.column())
     )
     sets = ", ".join((["(tenant)"] if total else []) + [f"(tenant, {key})" for key in keys])
     everything = (1 << len(keys)) - 1
@@ -107,33 +100,16 @@ def _scan(counted: rows.Counted, chunk: Sequence[splits.Split], *, total: bool) 
         str(mask): split.text(key) for mask, split, key in zip(masks, chunk, keys, strict=True)
     }
     return f"""
-  SELECT tenant, {sql.choose("g", names, "''")} AS facet,
+  SELECT tenant::text AS tenant, {sql.choose("g", names, "''")} AS facet,
          {sql.choose("g", texts, "NULL")} AS bucket, n
   FROM (
-    SELECT {", ".join(["tenant", *keys])}, {grouping} AS g, count(*) AS n
+    SELECT {", ".join(["tenant", *keys])}, {grouping} AS g, {source.count()} AS n
     FROM (
-      SELECT {columns} FROM {counted.table.quoted} AS r WHERE {rows.condition(counted)}
+      SELECT {columns} FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
-    GROUP BY GROUPING SETS ({sets})
+    GROUP BY GROUPING SETS ({sets}){source.having()}
   ) AS grouped
 """
 
 
-def _link(counted: rows.Counted, name: str, facet: LinkFacet) -> str:
-    """Counts by what a link table links; a row counts once for each linked value."""
-    table = sql.Relation.parse(facet.table).quoted
-    value = f"link.{sql.identifier(facet.column)}"
-    key = f"r.{sql.identifier(counted.entity.key)}"
-    return f"""
-  SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket, count(*) AS n
-  FROM (
-    SELECT DISTINCT {rows.tenant(counted)} AS tenant, {key} AS key, {value}::text AS value
-    FROM {counted.table.quoted} AS r
-    JOIN {table} AS link ON link.{sql.identifier(facet.parent)} = {key}
-    WHERE {rows.condition(counted)} AND {value} IS NOT NULL
-  ) AS pairs
-  GROUP BY tenant, value
-"""
-
-
-__all__ = ["noted", "rebuild", "recount"]
+__all__ = ["changes", "rebuild", "recount"]

@@ -1,8 +1,10 @@
 """Makes the stored figures of some tenants equal a count of the rows: exact, and safe to repeat.
 
-One transaction for each group of tenants: the entity's advisory lock first, then one statement
-whose snapshot is the moment `as_of`. Two rebuilds of one entity queue behind each other; readers
-and writers of the CRM wait for neither.
+One transaction for each group of tenants: locks first, then a snapshot, whose moment is `as_of`.
+Where changes are captured, the same snapshot takes the tenants' changes out of the log and makes
+both kinds of figures, so that later changes can be folded into either. Rebuilds of different
+tenants run beside each other, except where a link table's log, which knows no tenants, has to be
+folded by each. Readers and writers of the CRM wait for nobody.
 """
 
 from __future__ import annotations
@@ -10,14 +12,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql
 from crm_ops.catalog.entities import ColumnTenancy
-from crm_ops.fold import aggregates, facets, rows
+from crm_ops.changes import state as changes
+from crm_ops.changes.state import State
+from crm_ops.fold import definition, drain, links, recount, refresh, rows
+from crm_ops.fold.definition import Kind
 
 _log = logging.getLogger(__name__)
+
+# Two snapshots may meet where groups overlap; the second then tries again, on what the first left.
+_TRIES = 4
 
 
 @dataclass(frozen=True)
@@ -34,27 +43,18 @@ def facet_counts(
     engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str], *, dry_run: bool = False
 ) -> Rebuilt:
     """Rebuild an entity's facet counts."""
-    return _each_group(engine, counted, tenants, facets.rebuild(counted), {}, dry_run=dry_run)
+    return _each_group(engine, counted, "facets", tenants, dry_run=dry_run)
 
 
 def aggregate_figures(
     engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str], *, dry_run: bool = False
 ) -> Rebuilt:
     """Rebuild the figures of all aggregates of an entity."""
-    names = {"aggregates": list(aggregates.of_entity(counted))}
-    return _each_group(
-        engine, counted, tenants, aggregates.rebuild(counted), names, dry_run=dry_run
-    )
+    return _each_group(engine, counted, "aggregates", tenants, dry_run=dry_run)
 
 
 def _each_group(
-    engine: sa.Engine,
-    counted: rows.Counted,
-    tenants: Sequence[str],
-    statement: str,
-    values: Mapping[str, object],
-    *,
-    dry_run: bool,
+    engine: sa.Engine, counted: rows.Counted, kind: Kind, tenants: Sequence[str], *, dry_run: bool
 ) -> Rebuilt:
     """Count all tenants at once; where the data of one is wrong, find it and count the others.
 
@@ -68,9 +68,11 @@ def _each_group(
     failures: dict[str, str] = {}
     while groups:
         group = groups.pop()
+        if not group:
+            continue
         try:
-            rows_seen, figures = _count(engine, counted, group, statement, values, dry_run=dry_run)
-        except _TooMany as error:
+            found = _patiently(engine, counted, kind, group, dry_run=dry_run)
+        except recount.TooMany as error:
             failures.update(error.failures)
             groups.append([tenant for tenant in group if tenant not in error.failures])
             continue
@@ -82,75 +84,66 @@ def _each_group(
                 failures[group[0]] = str(error)
                 _log.warning("tenant %s: %s", group[0], error, extra={"action": "tenant_failed"})
             continue
-        seen, written = seen + rows_seen, written + figures
+        seen, written = seen + found.seen, written + found.written
         finished += group
     return Rebuilt(seen, written, tuple(finished), failures)
 
 
-class _TooMany(Exception):
-    def __init__(self, failures: Mapping[str, str]) -> None:
-        self.failures = failures
-        super().__init__()
+def _patiently(
+    engine: sa.Engine, counted: rows.Counted, kind: Kind, group: Sequence[str], *, dry_run: bool
+) -> recount.Counts:
+    for _ in range(_TRIES - 1):
+        try:
+            return _count(engine, counted, kind, group, dry_run=dry_run)
+        except errors.DatabaseBusy as error:
+            if not isinstance(error.__cause__, sa.exc.OperationalError):
+                raise
+    return _count(engine, counted, kind, group, dry_run=dry_run)
 
 
 def _count(
-    engine: sa.Engine,
+    engine: sa.Engine, counted: rows.Counted, kind: Kind, group: Sequence[str], *, dry_run: bool
+) -> recount.Counts:
+    linked = any(links.of_entity(counted))
+    locks = [
+        refresh.entity_lock(counted, shared=not linked),
+        # Batches are cut alike: two of the same tenants have the same first one.
+        database.Lock(f"rebuild:{counted.name}:{group[0]}"),
+    ]
+    wait_s = counted.catalog.limits.statement_timeout_seconds
+    with database.snapshot(engine, *locks, wait_s=wait_s, keep=not dry_run) as connection:
+        as_of = recount.prepare(connection, counted)
+        state = changes.read(connection, counted.catalog, counted.name)
+        captured = state.unusable is None
+        if captured:
+            _take(connection, counted, state, group, as_of, linked=linked)
+        counts: dict[Kind, recount.Counts] = {
+            each: recount.within(connection, counted, each, group, as_of=as_of, captured=captured)
+            for each in definition.KINDS
+            if captured or each == kind
+        }
+        return counts[kind]
+
+
+def _take(
+    connection: sa.Connection,
     counted: rows.Counted,
-    tenants: Sequence[str],
-    statement: str,
-    values: Mapping[str, object],
+    state: State,
+    group: Sequence[str],
+    as_of: datetime,
     *,
-    dry_run: bool,
-) -> tuple[int, int]:
-    if not tenants:
-        return 0, 0
-    limit = counted.catalog.limits.distinct_values_per_facet
-    with database.transaction(engine, keep=not dry_run) as connection:
-        database.lock(connection, f"fold:{counted.name}")
-        _prepare(connection, counted, tenants)
-        row = sql.run(
-            connection,
-            statement,
-            values,
-            entity=counted.name,
-            tenants=list(tenants),
-            limit=limit,
-        ).one()
-        if row.over:
-            raise _TooMany(_reasons(row.over, counted.name, limit))
-        return int(row.seen), int(row.written)
-
-
-def _prepare(connection: sa.Connection, counted: rows.Counted, tenants: Sequence[str]) -> None:
-    """Set how this transaction plans, and the tenant that row-level security asks for.
-
-    The planner takes computed keys for unique and would sort, which takes twice as long as hashing.
-    """
-    sql.run(
-        connection,
-        "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-        " set_config('work_mem', '256MB', true),"
-        " set_config('statement_timeout', %(timeout)s, true)",
-        timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
-    )
-    tenancy = counted.catalog.tenancy
-    if isinstance(tenancy, ColumnTenancy) and tenancy.setting is not None:
+    linked: bool,
+) -> None:
+    """Take out of the log what the rows of `group`, which are counted next, hold already."""
+    if linked and state.spoiled is None:
+        drain.within(connection, counted, state, as_of=as_of)
+    elif not linked:
         sql.run(
             connection,
-            "SELECT set_config(%(setting)s, %(tenant)s, true)",
-            setting=tenancy.setting,
-            tenant=tenants[0],
+            f"DELETE FROM {state.logs[0].relation.quoted} AS r"
+            f" WHERE {rows.tenant(counted)} = ANY(%(tenants)s::text[])",
+            tenants=list(group),
         )
-
-
-def _reasons(over: Sequence[tuple[str, str, int]], entity: str, limit: int) -> dict[str, str]:
-    return {
-        tenant: (
-            f"{entity}.{name} has {buckets:,} distinct values, more than the {limit:,} that"
-            " limits.distinct_values_per_facet allows; raise it, or take the facet out"
-        )
-        for tenant, name, buckets in over
-    }
 
 
 __all__ = ["Rebuilt", "aggregate_figures", "facet_counts"]

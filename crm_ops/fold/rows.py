@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crm_ops.base import sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, Entity
+from crm_ops.changes.logs import SIGN
 from crm_ops.sources import filters
 
 
@@ -30,6 +31,53 @@ class Counted:
         return sql.Relation.parse(self.entity.table)
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from, as SQL: a relation, which of its rows `r` count, and each one's sign.
+
+    `sign` is None where every row counts once, of changes the column that holds +1 or -1.
+    """
+
+    relation: str
+    condition: str
+    sign: str | None = None
+
+    def column(self) -> tuple[str, ...]:
+        """The select list's part that carries the sign to the next level."""
+        return () if self.sign is None else (f"r.{self.sign} AS sign",)
+
+    def count(self) -> str:
+        """How many rows a group has."""
+        return "count(*)" if self.sign is None else "sum(sign)"
+
+    def count_of(self, value: str) -> str:
+        """How many values a group has."""
+        if self.sign is None:
+            return f"count({value})"
+        return f"coalesce(sum(sign) FILTER (WHERE {value} IS NOT NULL), 0)"
+
+    def having(self, *sums: str) -> str:
+        """Leaves out groups of changes that cancel out, in their number and in all `sums`."""
+        if self.sign is None:
+            return ""
+        tests = [f"{each} <> 0" for each in (self.count(), *sums)]
+        return f" HAVING {' OR '.join(tests)}"
+
+    def sum_of(self, value: str) -> str:
+        """The sum of a group's values."""
+        return f"sum({value})" if self.sign is None else f"sum(sign * {value})"
+
+
+def stored(counted: Counted) -> Source:
+    """The rows that are in the CRM's table."""
+    return Source(counted.table.quoted, condition(counted))
+
+
+def changes(name: str = "drained") -> Source:
+    """The changes that a part of the statement called `name` took out of the log."""
+    return Source(name, "true", sql.identifier(SIGN))
+
+
 def tenant(counted: Counted, row: str = "r") -> str:
     """The tenant of a row, as text."""
     tenancy, column = counted.catalog.tenancy, counted.entity.tenant
@@ -41,9 +89,22 @@ def tenant(counted: Counted, row: str = "r") -> str:
     return f"coalesce({text}, {sql.literal(tenancy.null_tenant)})"
 
 
+def tenant_key(counted: Counted, row: str = "r") -> str:
+    """The tenant of a row as rows are grouped by it: in its own type where it has one, cheaper."""
+    tenancy, column = counted.catalog.tenancy, counted.entity.tenant
+    if isinstance(tenancy, ColumnTenancy) and column is not None and tenancy.null_tenant is None:
+        return f"{row}.{sql.identifier(column)}"
+    return tenant(counted, row)
+
+
+def wanted(counted: Counted, row: str = "r") -> str:
+    """Which rows count, whosever they are."""
+    return filters.condition(counted.entity.where, f"{row}.")
+
+
 def condition(counted: Counted, row: str = "r") -> str:
     """Which rows count for the tenants bound as `tenants` (a text array)."""
-    kept = filters.condition(counted.entity.where, f"{row}.")
+    kept = wanted(counted, row)
     tenancy, column = counted.catalog.tenancy, counted.entity.tenant
     if not isinstance(tenancy, ColumnTenancy) or column is None:
         return kept
@@ -56,4 +117,4 @@ def condition(counted: Counted, row: str = "r") -> str:
     return f"{kept} AND ({quoted} = ANY({keys}) OR {nobody})"
 
 
-__all__ = ["Counted", "condition", "tenant"]
+__all__ = ["Counted", "Source", "changes", "condition", "stored", "tenant", "tenant_key", "wanted"]

@@ -62,7 +62,7 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
         case "retire":
             mine = only(planned, arguments["table"])
             done = _would(mine) if dry_run else retire(tools, mine)
-            changed = done["detached_partitions"] + done["dropped_partitions"]
+            changed = done["detached_partitions"] + len(mine.archives) + done["dropped_partitions"]
             return Done(rows_seen=done["verified_rows"], figures_written=changed, details=done)
         case _:
             figures = asdict(summary.of(found, tools.clock()))

@@ -1,24 +1,32 @@
-"""What the two counting jobs share: which entities and tenants, cut into batches of even size.
+"""Plans the two counting jobs: which entities, whether to fold or to count anew, in which batches.
 
-A batch is many tenants up to a number of rows, or one large tenant: few tasks, none of them long.
+All changes of an entity are one batch. What is counted anew is cut by tenants: many up to a number
+of rows, or one large one: few tasks, none of them long.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements, store
-from crm_ops.base.results import Done
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy
+from crm_ops.changes import state as changes
+from crm_ops.changes.state import State
+from crm_ops.fold import refresh
+from crm_ops.fold.definition import Kind
 from crm_ops.fold.rows import Counted
 from crm_ops.jobs.work import Request, Tools, Work
-from crm_ops.sources import check, tables, tenants
+from crm_ops.sources import catalog_needs, check, needs, tables, tenants
 
-Kind = Literal["facets", "aggregates"]
+_log = logging.getLogger(__name__)
+
+# A change is two log rows; measured, folding them costs as much as counting about two rows anew.
+_BREAK_EVEN = 0.5
+_SMALL = 20_000
 
 
 def entities(request: Request, catalog: Catalog, able: Iterable[str]) -> list[str]:
@@ -43,18 +51,60 @@ def plan(request: Request, tools: Tools, kind: Kind, able: Iterable[str]) -> lis
         check.check(connection, tools.loaded)
         chosen = tenants.chosen(connection, tools.catalog, request.tenants)
         require(chosen)
-        return [
-            Work(
-                label=_label(name, group, len(chosen)),
-                arguments={"entity": name, "tenants": group},
-            )
-            for name in entities(request, tools.catalog, able)
-            for group in _groups(
-                chosen,
-                _sizes(connection, tools.catalog, kind, name, chosen),
-                tools.catalog.limits.rows_per_batch,
-            )
-        ]
+        asked = entities(request, tools.catalog, able)
+        require_visible(connection, tools.catalog, asked)
+    return [work for name in asked for work in _of_entity(request, tools, kind, name, chosen)]
+
+
+def _of_entity(
+    request: Request, tools: Tools, kind: Kind, name: str, chosen: list[str]
+) -> Iterator[Work]:
+    """The changes as one batch where they can be folded, and whom must be counted anew."""
+    with database.transaction(tools.engine) as connection:
+        state = changes.read(connection, tools.catalog, name)
+        known = _counted_before(connection, kind, name)
+        anew = None if state.unusable else _past_break_even(connection, state, known)
+    reason = state.unusable or state.spoiled or (anew if request.mode == "auto" else None)
+    counted = entity(tools, name)
+    if request.mode == "incremental" and reason is None and _missing(tools, counted, chosen):
+        reason = "some tenants were not counted before"
+    if request.mode == "incremental" and reason is not None:
+        raise errors.ParameterError(
+            f"{name} cannot be refreshed incrementally: {reason}; run it with the mode auto"
+        )
+    if reason is not None:
+        _log.info("%s is counted anew: %s", name, reason, extra={"action": "count_anew"})
+    if reason is not None and state.unusable is None and not request.dry_run:
+        refresh.fold(tools.engine, counted, anew=reason)
+    if state.unusable or request.mode == "full" or (reason and request.dry_run):
+        missing = chosen
+    else:
+        leavers = [] if request.tenants else sorted(set(known) - set(chosen))
+        yield Work(
+            label=f"{name}: changes",
+            arguments={"entity": name, "tenants": chosen, "fold": True, "leavers": leavers},
+        )
+        missing = _missing(tools, counted, chosen)
+    with database.transaction(tools.engine) as connection:
+        sizes = _sizes(connection, tools.catalog, kind, name, missing) if missing else {}
+    for group in _groups(missing, sizes, tools.catalog.limits.rows_per_batch):
+        yield Work(
+            label=_label(name, group, len(chosen)), arguments={"entity": name, "tenants": group}
+        )
+
+
+def _missing(tools: Tools, counted: Counted, chosen: Sequence[str]) -> list[str]:
+    return refresh.uncaptured(tools.engine, counted, chosen)
+
+
+def _past_break_even(
+    connection: sa.Connection, state: State, known: Mapping[str, int]
+) -> str | None:
+    """Why counting anew is cheaper than folding, where it is."""
+    backlog = changes.backlog(connection, state).rows
+    if backlog < _SMALL or backlog < _BREAK_EVEN * sum(known.values()):
+        return None
+    return f"{backlog:,} changes wait, which costs more than counting anew"
 
 
 def require(chosen: Sequence[str]) -> None:
@@ -74,36 +124,42 @@ def never_counted(tools: Tools, kind: Kind, name: str, chosen: Sequence[str]) ->
 
 
 def entity(tools: Tools, name: str) -> Counted:
-    """An entity with the types of its table's columns."""
+    """An entity with the types of its table's columns.
+
+    A run may last: what it was planned for is looked at again, so that a table that was changed
+    meanwhile fails the batch in words.
+    """
     declared = tools.catalog.entities[name]
     relation = sql.Relation.parse(declared.table)
     with database.transaction(tools.engine) as connection:
         found = tables.inspect(connection, [relation])
-    if relation not in found:
-        raise errors.DataError(f"the table {relation} of {name} is not there")
-    return Counted(tools.catalog, name, found[relation].columns)
-
-
-def nothing_seen(done: Done, request: Request, tools: Tools, able: Iterable[str]) -> str | None:
-    """What is wrong where no row was seen of a table that holds some; None where all is right.
-
-    Row-level security, or a missing tenant setting, shows our role an empty table without an error.
-    """
-    if request.tenants:
-        return None
-    blind = [
-        name
-        for name in entities(request, tools.catalog, able)
-        if not done.details.get(f"rows.{name}") and _hidden(tools, name)
+    columns = found[relation].columns if relation in found else {}
+    lacking = [
+        need.name
+        for need in catalog_needs.of(tools.catalog)
+        if isinstance(need, needs.Column) and need.relation == relation and need.name not in columns
     ]
-    if not blind:
-        return None
-    tables_named = ", ".join(tools.catalog.entities[name].table for name in blind)
-    return (
-        f"no row was seen of {tables_named}, which hold(s) rows: our role"
-        f" {tools.engine.url.username!r} is kept from them by row-level security; grant it"
-        " BYPASSRLS, or declare tenancy.setting in the catalog"
-    )
+    if lacking:
+        raise errors.DatabaseRefused(
+            f"{relation} has no column {', '.join(dict.fromkeys(lacking))}; see whether the tables"
+            " are still as the catalog says with `crm-ops catalog validate`"
+        )
+    return Counted(tools.catalog, name, columns)
+
+
+def require_visible(connection: sa.Connection, catalog: Catalog, names: Iterable[str]) -> None:
+    """Raise where tables that hold rows show our role none of them, before zeros are served.
+
+    Row-level security, or a wrong tenant setting, shows our role an empty table without an error.
+    """
+    blind = [catalog.entities[name].table for name in names if _hidden(connection, catalog, name)]
+    if blind:
+        role = sql.run(connection, "SELECT current_user").scalar_one()
+        raise errors.NothingSeen(
+            f"no row can be seen of {', '.join(blind)}, which hold(s) rows: our role {role!r} is"
+            " kept from them by row-level security; grant it BYPASSRLS, or declare in"
+            " tenancy.setting what the policies read"
+        )
 
 
 def _sizes(
@@ -123,6 +179,8 @@ def _counted_before(connection: sa.Connection, kind: Kind, name: str) -> dict[st
 
 def _groups(chosen: Sequence[str], sizes: Mapping[str, int], most_rows: int) -> list[list[str]]:
     """Tenants in their order, put together while their rows stay within `most_rows`."""
+    if not chosen:
+        return []
     groups: list[list[str]] = [[]]
     held = 0
     for tenant in chosen:
@@ -142,25 +200,25 @@ def _label(name: str, group: Sequence[str], all_tenants: int) -> str:
     return first if len(group) == 1 else f"{first} and {len(group) - 1} more"
 
 
-def _hidden(tools: Tools, name: str) -> bool:
-    """Whether an entity's table holds rows, by PostgreSQL's statistics, but shows us none."""
-    relation = sql.Relation.parse(tools.catalog.entities[name].table)
-    tenancy = tools.catalog.tenancy
+def _hidden(connection: sa.Connection, catalog: Catalog, name: str) -> bool:
+    """Whether policies keep our role from every row of a table that holds some."""
+    relation = sql.Relation.parse(catalog.entities[name].table)
+    found = tables.inspect(connection, [relation])[relation]
+    if not found.row_security or found.estimated_rows == 0:
+        return False
+    tenancy = catalog.tenancy
     setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
-    with database.transaction(tools.engine) as connection:
-        if tables.inspect(connection, [relation])[relation].estimated_rows == 0:
+    for tenant in tenants.active(connection, catalog) if setting else [""]:
+        if setting is not None:
+            sql.run(
+                connection,
+                "SELECT set_config(%(setting)s, %(tenant)s, true)",
+                setting=setting,
+                tenant=tenant,
+            )
+        if sql.run(connection, f"SELECT 1 FROM {relation.quoted} LIMIT 1").first():
             return False
-        for tenant in tenants.active(connection, tools.catalog) if setting else [""]:
-            if setting is not None:
-                sql.run(
-                    connection,
-                    "SELECT set_config(%(setting)s, %(tenant)s, true)",
-                    setting=setting,
-                    tenant=tenant,
-                )
-            if sql.run(connection, f"SELECT 1 FROM {relation.quoted} LIMIT 1").first():
-                return False
     return True
 
 
-__all__ = ["Kind", "entities", "entity", "never_counted", "nothing_seen", "plan", "require"]
+__all__ = ["entities", "entity", "never_counted", "plan", "require", "require_visible"]

@@ -128,7 +128,7 @@ def _module(job: str) -> Job:
 
 
 def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
-    """The sums of a run's batches; batches of several entities concern the same tenants."""
+    """The sums of a run's batches; a label begins with what it counts, of the same tenants."""
     parts = (
         Done(each.rows_seen, each.figures_written, each.tenants, each.failures, each.details)
         for each in outcomes

@@ -61,13 +61,19 @@ FROM crm_ops.run
 ORDER BY job, id DESC;
 
 -- name: counted_before
--- How many rows each tenant had when it was last counted.
+-- How many rows each tenant has by the figures that can be served.
 SELECT tenant, counted FROM crm_ops.refresh
-WHERE kind = %(kind)s AND entity = %(entity)s;
+WHERE kind = %(kind)s AND entity = %(entity)s AND definition IS NOT NULL;
 
 -- name: freshness
--- The oldest moment any tenant's figures of an entity are exact as of.
-SELECT kind, entity, count(*) AS tenants, sum(counted)::bigint AS counted, min(as_of) AS as_of
-FROM crm_ops.refresh
+-- The oldest moment any tenant's figures of an entity are exact as of: of captured ones the moment
+-- of the last fold, whether they changed or not; and when the oldest proof was.
+SELECT kind, entity, count(*) AS tenants, sum(counted)::bigint AS counted,
+       min(CASE WHEN captured THEN greatest(refresh.as_of, moment.as_of) ELSE refresh.as_of END)
+         AS as_of,
+       CASE WHEN count(proved_at) = count(*) THEN min(proved_at) END AS proved_at
+FROM crm_ops.refresh AS refresh
+LEFT JOIN crm_ops.moment AS moment USING (entity)
+WHERE %(tenants)s::text[] = '{}' OR tenant = ANY(%(tenants)s::text[])
 GROUP BY kind, entity
 ORDER BY kind, entity;

@@ -1,11 +1,17 @@
-"""How things stand: the last run of each job, and how old the served figures are. It only reads."""
+"""How things stand: jobs, the age of the served figures, the audit log. It only reads."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import sqlalchemy as sa
+
+from crm_ops.audit import layout, summary
 from crm_ops.base import database, sql, statements
+from crm_ops.catalog.schedule import JobName
+from crm_ops.changes import state as changes
 from crm_ops.jobs import ledger, registry
 from crm_ops.jobs.work import Tools
 from crm_ops.schema import migrate
@@ -16,6 +22,7 @@ class Freshness:
     """The figures of one kind ("facets" or "aggregates") of an entity.
 
     `as_of` is the oldest moment among its tenants: every figure is exact as of then or later.
+    `proved_at` is the oldest proof among them, None where one was never proved.
     """
 
     kind: str
@@ -23,14 +30,34 @@ class Freshness:
     tenants: int
     counted: int
     as_of: datetime
+    proved_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Capture:
+    """Changes of an entity that are not yet in its figures.
+
+    `backlog` log rows wait, the oldest since `oldest_change`; `problem` says why changes are not
+    captured, or why the entity is to be counted anew.
+    """
+
+    entity: str
+    backlog: int
+    oldest_change: datetime | None
+    problem: str | None
 
 
 @dataclass(frozen=True)
 class Status:
-    """The last run of each job (None where it never ran), and the freshness of the figures."""
+    """The last run of each job (None where it never ran), the figures' freshness, the audit log.
 
-    jobs: dict[str, ledger.LastRun | None]
+    `audit` is None where the catalog declares no audit log.
+    """
+
+    jobs: Mapping[JobName, ledger.LastRun | None]
     freshness: tuple[Freshness, ...]
+    capture: tuple[Capture, ...]
+    audit: summary.Summary | None
 
     @property
     def healthy(self) -> bool:
@@ -40,14 +67,27 @@ class Status:
         )
 
 
-def read(tools: Tools) -> Status:
-    """Read the ledger and the figures' moments."""
+def read(tools: Tools, tenants: Sequence[str] = ()) -> Status:
+    """Read the ledger, the figures' moments (of `tenants`, or of all), the logs, the audit log."""
     with database.transaction(tools.engine) as connection:
         migrate.require(connection)
         statement = statements.load("crm_ops.jobs")["freshness"]
-        freshness = tuple(Freshness(**row) for row in sql.run(connection, statement).mappings())
+        rows = sql.run(connection, statement, tenants=list(tenants))
+        freshness = tuple(Freshness(**row) for row in rows.mappings())
+        capture = tuple(_capture(connection, tools, name) for name in tools.catalog.entities)
+        policy = tools.catalog.audit
+        audit = None
+        if policy is not None:
+            audit = summary.of(layout.read(connection, policy), tools.clock())
     runs = ledger.last_runs(tools.engine)
-    return Status({name: runs.get(name) for name in registry.JOBS}, freshness)
+    last = {name: runs.get(name) for name in registry.JOBS}
+    return Status(last, freshness, capture, audit)
 
 
-__all__ = ["Freshness", "Status", "read"]
+def _capture(connection: sa.Connection, tools: Tools, name: str) -> Capture:
+    state = changes.read(connection, tools.catalog, name)
+    backlog = changes.backlog(connection, state)
+    return Capture(name, backlog.rows, backlog.oldest, state.unusable or state.spoiled)
+
+
+__all__ = ["Capture", "Freshness", "Status", "read"]

@@ -11,32 +11,36 @@ from typing import Any
 from crm_ops.base import database, names, results, store
 from crm_ops.base.results import Done
 from crm_ops.fold import aggregates as declared
-from crm_ops.fold import rebuild
+from crm_ops.fold import rebuild, verify
 from crm_ops.fold.rows import Counted
-from crm_ops.jobs import counting
+from crm_ops.jobs import counting, figures, proof
 from crm_ops.jobs.work import Request, Tools, Work
-from crm_ops.publish import aggregates, facets
+from crm_ops.publish import latest
 from crm_ops.sharing import signing, warm
 from crm_ops.sources import check, tenants
 
 # Few tasks, each of them short: some seconds.
 _TENANTS_PER_BATCH = 2_000
+# So many tenants of each entity are proved by each batch; a thousand take less than a year.
+_PROVED_PER_RUN = 3
 
 
 def plan(request: Request, tools: Tools) -> list[Work]:
     """Batches of tenants; each warms all entities asked for."""
     store.check(tools.redis)
-    signing.required(tools.signing_key)
+    if tools.catalog.sharing is not None:
+        signing.required(tools.signing_key)
     asked = counting.entities(request, tools.catalog, tools.catalog.entities)
     with database.transaction(tools.engine) as connection:
         check.check(connection, tools.loaded)
         chosen = tenants.chosen(connection, tools.catalog, request.tenants)
-    counting.require(chosen)
+        counting.require(chosen)
+        counting.require_visible(connection, tools.catalog, asked)
     starts = range(0, len(chosen), _TENANTS_PER_BATCH)
     groups = [chosen[at : at + _TENANTS_PER_BATCH] for at in starts]
     return [
         Work(
-            label=f"tenants {at + 1} to {at + len(group)} of {len(chosen)}",
+            label=f"caches: tenants {at + 1} to {at + len(group)} of {len(chosen)}",
             arguments={"entities": asked, "tenants": group},
         )
         for at, group in zip(starts, groups, strict=True)
@@ -51,14 +55,27 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
         counted = counting.entity(tools, name)
         parts.append(_facets(tools, counted, chosen, dry_run=dry_run))
         parts.append(_aggregates(tools, counted, chosen, dry_run=dry_run))
+        if not dry_run:
+            parts.append(_proved(tools, counted, chosen))
     failed = {tenant for part in parts for tenant in part.failures}
     return results.total(parts, tenants=len(chosen) - len(failed))
 
 
 def conclude(done: Done, request: Request, tools: Tools) -> str | None:
-    """Fail where Redis does not hold what was written: it is full and drops values."""
+    """Fail where a figure had drifted, nothing guards sharing, or Redis is full."""
+    if done.details.get("sharing_triggers_missing"):
+        return (
+            "triggers that say when sharing changes are missing or switched off, so nothing of it"
+            " is remembered; install them again with `crm-ops catalog apply`"
+        )
     if request.dry_run:
         return None
+    if done.details.get("differing_figures"):
+        return (
+            f"{done.details['differing_figures']:,} served figures differed from a count of the"
+            f" rows; {done.details['repaired_tenants']:,} tenants were counted anew. Changes were"
+            " made past our triggers: see docs/troubleshooting.md"
+        )
     lacking = [
         f"{done.details[f'{kind}_present']:,} of {done.details[f'{kind}_wanted']:,} {kind} values"
         for kind in ("sharing", "facets", "aggregates")
@@ -75,6 +92,8 @@ def conclude(done: Done, request: Request, tools: Tools) -> str | None:
 def _sharing(
     tools: Tools, entities: Sequence[str], chosen: Sequence[str], *, dry_run: bool
 ) -> Done:
+    if tools.catalog.sharing is None:
+        return Done()
     warmed = warm.warm(
         tools.engine,
         tools.redis,
@@ -94,19 +113,27 @@ def _sharing(
             "sharing_present": warmed.present,
             "sharing_bytes": warmed.bytes_written,
             "sharing_rules_broken": warmed.broken_rules,
+            "sharing_repaired": len(warmed.repaired),
+            "sharing_triggers_missing": len(warmed.unguarded),
         },
     )
 
 
 def _facets(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_run: bool) -> Done:
     never = counting.never_counted(tools, "facets", counted.name, chosen)
-    found = rebuild.facet_counts(tools.engine, counted, never, dry_run=dry_run)
+    found = figures.count("facets", counted, never, tools, dry_run=dry_run)
     ready = [tenant for tenant in chosen if tenant not in found.failures]
     keys = [names.facets_key(counted.name, tenant) for tenant in ready]
     values = size = 0
     if not dry_run:
-        written = facets.publish(
-            tools.engine, tools.redis, counted.name, counted.entity, ready, now=tools.clock()
+        written = latest.publish(
+            tools.engine,
+            tools.redis,
+            counted,
+            "facets",
+            ready,
+            now=tools.clock(),
+            everything=True,
         )
         values, size = written.values, written.bytes
     return _published("facets", found, values, size, keys, tools)
@@ -117,16 +144,37 @@ def _aggregates(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_ru
     if not named:
         return Done()
     never = counting.never_counted(tools, "aggregates", counted.name, chosen)
-    found = rebuild.aggregate_figures(tools.engine, counted, never, dry_run=dry_run)
+    found = figures.count("aggregates", counted, never, tools, dry_run=dry_run)
     ready = [tenant for tenant in chosen if tenant not in found.failures]
     keys = [names.aggregates_key(name, tenant) for name in named for tenant in ready]
     values = size = 0
-    for name in () if dry_run else named:
-        written = aggregates.publish(
-            tools.engine, tools.redis, name, counted.name, ready, now=tools.clock()
+    if not dry_run:
+        written = latest.publish(
+            tools.engine,
+            tools.redis,
+            counted,
+            "aggregates",
+            ready,
+            now=tools.clock(),
+            everything=True,
         )
-        values, size = values + written.values, size + written.bytes
+        values, size = written.values, written.bytes
     return _published("aggregates", found, values, size, keys, tools)
+
+
+def _proved(tools: Tools, counted: Counted, chosen: Sequence[str]) -> Done:
+    """Prove the figures of a few tenants, night after night of others, and repair what drifted."""
+    due = verify.oldest(tools.engine, counted, _PROVED_PER_RUN)
+    sample = [tenant for tenant in due if tenant in set(chosen)]
+    found = proof.of_entity(counted, sample, tools, repair=True)
+    return Done(
+        details={
+            "proved_tenants": found.tenants,
+            "proved_figures": found.figures,
+            "differing_figures": len(found.differences),
+            "repaired_tenants": len(found.repaired),
+        }
+    )
 
 
 def _published(

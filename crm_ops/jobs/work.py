@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import sqlalchemy as sa
 
@@ -13,14 +13,21 @@ from crm_ops.base.store import Client
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.load import Loaded
 
+Mode = Literal["auto", "incremental", "full"]
+
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do; an empty `entities` or `tenants` means all of them."""
+    """What a run is asked to do; an empty `entities` or `tenants` means all of them.
+
+    `mode` is how figures are brought up to date: "incremental" folds the changes and refuses where
+    that would not be exact, "full" counts anew, "auto" folds where it can.
+    """
 
     entities: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     dry_run: bool = False
+    mode: Mode = "auto"
 
 
 @dataclass(frozen=True)
@@ -67,4 +74,4 @@ class Plan:
     batches: tuple[Batch, ...]
 
 
-__all__ = ["Batch", "Plan", "Request", "Tools", "Work"]
+__all__ = ["Batch", "Mode", "Plan", "Request", "Tools", "Work"]

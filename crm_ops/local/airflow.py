@@ -81,6 +81,7 @@ def environment(
     return {
         **kept,
         **connections,
+        settings.SIGNING_KEY: credentials.signing_key,
         **{f"AIRFLOW__{name}": value for name, value in options.items()},
         "AIRFLOW_HOME": str(layout.airflow),
         "NO_PROXY": direct,

@@ -17,6 +17,7 @@ class Credentials:
 
     postgres: str
     redis: str
+    signing_key: str
     airflow_admin: str
     airflow_viewer: str
     airflow_secret_key: str
@@ -43,6 +44,7 @@ def _generate() -> Credentials:
     return Credentials(
         postgres=secrets.token_urlsafe(24),
         redis=secrets.token_urlsafe(24),
+        signing_key=secrets.token_hex(32),
         # Typed by a person: short, and its user sits on this machine.
         airflow_admin=secrets.token_urlsafe(9),
         airflow_viewer=secrets.token_urlsafe(9),

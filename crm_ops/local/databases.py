@@ -47,8 +47,9 @@ def _administration(server: Server) -> Iterator[sa.Connection]:
         with database.autocommit(engine) as connection:
             yield connection
     except errors.DatabaseUnavailable as error:
+        reason = str(error.__cause__).splitlines()[0]
         raise errors.LocalError(
-            f"the PostgreSQL of {server.data} cannot be used: {error.__cause__};"
+            f"the PostgreSQL of {server.data} cannot be used: {reason};"
             " remove the local stack and its data with `make clean`"
         ) from error
     finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from crm_ops.base import errors
@@ -23,11 +25,20 @@ def free(port: int) -> bool:
     return True
 
 
-def first_free(start: int) -> int:
-    """`start` or the next free port of the hundred after it."""
+@contextmanager
+def claimed(start: int) -> Iterator[int]:
+    """`start` or the next free port of the hundred after it, passed over by every other stack."""
     for port in range(start, start + 100):
-        if free(port):
-            return port
+        # Its server will listen only in some seconds. The claim is a name of this network's own
+        # that ends with our process.
+        with socket.socket(socket.AF_UNIX) as claim:
+            try:
+                claim.bind(f"\0crm-ops/port/{port}")
+            except OSError:
+                continue
+            if free(port):
+                yield port
+                return
     raise errors.LocalError(f"no port from {start} to {start + 99} is free; stop what holds them")
 
 
@@ -48,4 +59,4 @@ def any_free() -> int:
         return int(probe.getsockname()[1])
 
 
-__all__ = ["LOOPBACK", "any_free", "first_free", "free", "kept"]
+__all__ = ["LOOPBACK", "any_free", "claimed", "free", "kept"]

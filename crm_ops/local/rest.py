@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,10 +15,20 @@ from crm_ops.base import errors
 
 @dataclass(frozen=True)
 class ImportFailure:
-    """A DAG file that Airflow could not import, and the last line of why."""
+    """A DAG file that Airflow could not import, the last line of why, and when it tried."""
 
     file: str
     reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Dag:
+    """A DAG as it was last read from its file."""
+
+    dag_id: str
+    is_paused: bool
+    parsed_at: datetime
 
 
 @dataclass(frozen=True)
@@ -47,6 +58,7 @@ class Airflow:
     """A logged-in client of the Airflow at `url` (`http://host:port`)."""
 
     def __init__(self, url: str, *, user: str, password: str) -> None:
+        self.url = url
         # Not through a proxy: it is on this machine.
         self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
         self._login = {"username": user, "password": password}
@@ -79,16 +91,25 @@ class Airflow:
         answer = self._send("POST", "/auth/token", json=self._login)
         return str(answer["access_token"])
 
-    def dags(self) -> dict[str, bool]:
-        """Whether each DAG is paused, by its id."""
+    def dags(self) -> dict[str, Dag]:
+        """The DAGs by their ids."""
         answer = self._call("GET", "/api/v2/dags", params={"limit": 100})
-        return {dag["dag_id"]: dag["is_paused"] for dag in answer["dags"]}
+        return {
+            dag["dag_id"]: Dag(
+                dag["dag_id"], dag["is_paused"], datetime.fromisoformat(dag["last_parsed_time"])
+            )
+            for dag in answer["dags"]
+        }
 
     def import_failures(self) -> list[ImportFailure]:
         """The DAG files that could not be imported."""
         answer = self._call("GET", "/api/v2/importErrors")
         return [
-            ImportFailure(failure["filename"], failure["stack_trace"].strip().splitlines()[-1])
+            ImportFailure(
+                failure["filename"],
+                failure["stack_trace"].strip().splitlines()[-1],
+                datetime.fromisoformat(failure["timestamp"]),
+            )
             for failure in answer["import_errors"]
         ]
 
@@ -125,7 +146,7 @@ class Airflow:
             answer = self._client.request(method, path, **more)
         except httpx.TransportError as error:
             raise errors.LocalError(
-                f"Airflow at {self._client.base_url} does not answer ({error}); see its log"
+                f"Airflow at {self.url} does not answer ({error}); see its log"
             ) from error
         if answer.is_error:
             raise errors.LocalError(
@@ -138,4 +159,4 @@ def _run(answer: Mapping[str, Any]) -> Run:
     return Run(answer["dag_id"], answer["dag_run_id"], answer["state"])
 
 
-__all__ = ["Airflow", "ImportFailure", "Run", "TaskRun"]
+__all__ = ["Airflow", "Dag", "ImportFailure", "Run", "TaskRun"]

@@ -37,8 +37,12 @@ class Services:
         return self.redis.url
 
     def exports(self) -> dict[str, str]:
-        """The environment variables that lead every command to these servers."""
-        return {settings.DATABASE_URL: self.database_url, settings.REDIS_URL: self.redis_url}
+        """The environment variables that lead every command here; they hold secrets."""
+        return {
+            settings.DATABASE_URL: self.database_url,
+            settings.REDIS_URL: self.redis_url,
+            settings.SIGNING_KEY: self.credentials.signing_key,
+        }
 
     def stay(self) -> None:
         """Wait for a Ctrl-C, SIGTERM or SIGHUP. Raises LocalError when a program dies meanwhile."""

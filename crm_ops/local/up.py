@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,32 +12,37 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors
 from crm_ops.base.results import JobResult
-from crm_ops.jobs import ledger
-from crm_ops.local import airflow, connections, databases, ports, rest, services
+from crm_ops.local import outcome, ports, rest, services, startup
 from crm_ops.local.layout import Layout
 from crm_ops.local.services import Note, Services
 
-_METADATA = "airflow"
 _FIRST_PORT = 8080
 
 
 @dataclass(frozen=True)
 class Stack:
-    """A running stack: its servers, the CRM's database, and Airflow at `url`."""
+    """A running stack: its servers, the CRM's database, and Airflow."""
 
     services: Services
     engine: sa.Engine
     airflow: rest.Airflow
-    url: str
+    started_at: datetime
     note: Note
+
+    @property
+    def url(self) -> str:
+        """Where Airflow's UI is."""
+        return self.airflow.url
 
     def run(self, jobs: Mapping[str, str]) -> list[JobResult]:
         """Run jobs once through Airflow, all at once, and say what each did.
 
-        `jobs` is each job's DAG id by its name. A job that failed is a result, not an error.
+        `jobs` is each job's DAG id by its name. A job that failed is a result, not an error; a DAG
+        file that cannot be imported raises LocalError.
         """
-        since = datetime.now(UTC)
-        run_id = f"up__{since.isoformat()}"
+        until = self.services.processes.until
+        until(lambda: self._read(jobs.values()), what="a DAG", timeout_s=120, every_s=0.2)
+        run_id = f"up__{datetime.now(UTC).isoformat()}"
         # Unpaused after it was triggered, so that our run goes before a scheduled one.
         runs = {job: self.airflow.trigger(dag_id, run_id) for job, dag_id in jobs.items()}
         for dag_id in jobs.values():
@@ -52,28 +57,23 @@ class Stack:
             return all(run.ended for run in runs.values())
 
         # A DAG's own timeout ends its run long before.
-        self.services.processes.until(ended, what="a job", timeout_s=3600, every_s=0.2)
-        last = ledger.last_runs(self.engine)
-        return [self._result(job, run, last.get(job), since) for job, run in runs.items()]
+        until(ended, what="a job", timeout_s=3600, every_s=0.2)
+        return [self._outcome(job, run) for job, run in runs.items()]
 
-    def _result(
-        self, job: str, run: rest.Run, row: ledger.LastRun | None, since: datetime
-    ) -> JobResult:
-        page = f"see {self.url}/dags/{run.dag_id}/runs/{run.run_id}"
-        if row is None or row.started_at < since or row.state == "running":
-            tasks = [task.task_id for task in self.airflow.tasks(run) if task.state == "failed"]
-            what = f"failed in {', '.join(tasks)}" if tasks else "left no line in the ledger"
-            return JobResult(job, "failed", 0, 0, 0, 0, error=f"it {what}; {page}")
-        state = row.state if run.state == "success" else "failed"
-        return JobResult(
-            job,
-            state,
-            row.tenants,
-            row.rows_seen,
-            row.figures_written,
-            row.took_ms or 0,
-            error=row.error or (None if state == "success" else page),
+    def _read(self, dag_ids: Iterable[str]) -> bool:
+        """Whether Airflow has read these DAGs from their files as they are now."""
+        for failure in self.airflow.import_failures():
+            if failure.at >= self.started_at:
+                raise errors.LocalError(f"{failure.file} cannot be imported: {failure.reason}")
+        found = self.airflow.dags()
+        return all(
+            dag_id in found and found[dag_id].parsed_at >= self.started_at for dag_id in dag_ids
         )
+
+    def _outcome(self, job: str, run: rest.Run) -> JobResult:
+        failed = [task.task_id for task in self.airflow.tasks(run) if task.state == "failed"]
+        page = f"{self.url}/dags/{run.dag_id}/runs/{run.run_id}"
+        return outcome.read(self.engine, job, run, failed=failed, page=page)
 
 
 @contextmanager
@@ -90,88 +90,36 @@ def stack(
     starts; `inherited` is the environment of the caller. Raises LocalError where a part does not
     come up, and what `prepare` raises.
     """
-    # The thread is waited for last: the end of its database is the end of it.
-    with ThreadPoolExecutor(1) as helper, services.up(layout, note=note) as base:
-        engine = database.engine(base.database_url)
+    with (
+        # Waited for last: the end of its database is the end of the thread.
+        ThreadPoolExecutor(1) as helper,
+        services.up(layout, note=note) as base,
+        _engine(base.database_url) as engine,
+        ports.claimed(_FIRST_PORT) as port,
+        _client(base, port) as client,
+    ):
         prepared = helper.submit(prepare, engine)
-        port = ports.first_free(_FIRST_PORT)
-        url = f"http://{ports.LOOPBACK}:{port}"
-        password = base.credentials.airflow_admin
-        with rest.Airflow(url, user="admin", password=password) as client:
-            _start_airflow(
-                layout, base, client, prepared, inherited=inherited, port=port, note=note
-            )
-            note("data", "waiting")
-            base.processes.until(prepared.done, what="the data", timeout_s=3600)
-            prepared.result()
-            yield Stack(base, engine, client, url, note)
+        started_at = datetime.now(UTC)
+        startup.airflow_up(layout, base, client, inherited=inherited, port=port, note=note)
+        if not prepared.done():
+            note("data", "being made")
+        base.processes.until(prepared.done, what="the data", timeout_s=3600)
+        prepared.result()
+        yield Stack(base, engine, client, started_at, note)
+
+
+@contextmanager
+def _engine(url: str) -> Iterator[sa.Engine]:
+    engine = database.engine(url)
+    try:
+        yield engine
+    finally:
         engine.dispose()
 
 
-def _start_airflow(
-    layout: Layout,
-    base: Services,
-    client: rest.Airflow,
-    prepared: Future[None],
-    *,
-    inherited: Mapping[str, str],
-    port: int,
-    note: Note,
-) -> None:
-    """Start Airflow; return when its DAGs can run. What is waited for longest is started first."""
-    processes = base.processes
-    databases.ensure(base.postgres, _METADATA)
-    airflow.write_logins(layout, base.credentials)
-    programs = airflow.programs(
-        layout,
-        airflow.environment(
-            layout,
-            base.credentials,
-            inherited=inherited,
-            database_url=base.postgres.url(_METADATA),
-            connections=connections.variables(base.postgres, services.DATABASE, base.redis),
-            port=port,
-        ),
-    )
-
-    def sound(ready: Callable[[], bool]) -> Callable[[], bool]:
-        """`ready`, asked only while the data are being made or are there."""
-
-        def both() -> bool:
-            if prepared.done():
-                prepared.result()
-            return ready()
-
-        return both
-
-    fingerprint = airflow.fingerprint(layout)
-    fresh = databases.noted(base.postgres, _METADATA) != fingerprint
-    if fresh:
-        note("Airflow", "migrating")
-        processes.start(programs["migrate"])
-        processes.finish("airflow-migrate", timeout_s=120)
-    note("Airflow", "starting")
-    for name in ("api-server", "scheduler", "dag-processor"):
-        processes.start(programs[name])
-    processes.until(sound(client.answers), what="Airflow's API server", timeout_s=120, every_s=0.1)
-    processes.start(programs["triggerer"])
-    if fresh:
-        processes.start(programs["settings"])
-    client.warm()
-    files = len(list((layout.root / "dags").glob("*.py")))
-    processes.until(
-        sound(lambda: _parsed(client, files)), what="the list of DAGs", timeout_s=120, every_s=0.2
-    )
-    if fresh:
-        processes.finish("airflow-settings", timeout_s=120)
-        databases.note(base.postgres, _METADATA, fingerprint)
-    note("Airflow", "up")
-
-
-def _parsed(client: rest.Airflow, files: int) -> bool:
-    for failure in client.import_failures():
-        raise errors.LocalError(f"{failure.file} cannot be imported: {failure.reason}")
-    return len(client.dags()) >= files
+def _client(base: Services, port: int) -> rest.Airflow:
+    url = f"http://{ports.LOOPBACK}:{port}"
+    return rest.Airflow(url, user="admin", password=base.credentials.airflow_admin)
 
 
 __all__ = ["Stack", "stack"]

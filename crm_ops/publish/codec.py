@@ -65,13 +65,34 @@ class AggregateFigures(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[Figure]
 
 
+class Moment(msgspec.Struct, frozen=True, kw_only=True):
+    """All tenants' published figures of an entity are exact as of `as_of`, or of a later moment."""
+
+    format: int = FORMAT
+    kind: str
+    entity: str
+    version: int
+    as_of: datetime
+
+
 _facets = msgspec.json.Decoder(FacetCounts)
 _aggregates = msgspec.json.Decoder(AggregateFigures)
+_moments = msgspec.json.Decoder(Moment)
 
 
-def encode(value: FacetCounts | AggregateFigures) -> bytes:
+def encode(value: FacetCounts | AggregateFigures | Moment) -> bytes:
     """`value` as it is stored."""
     return b"%020d " % value.version + msgspec.json.encode(value)
+
+
+def moment(stored: bytes | None, kind: str, entity: str) -> Moment | None:
+    """Decode; None for a miss, as for facet counts."""
+    try:
+        value = None if stored is None else _moments.decode(stored[VERSION_DIGITS + 1 :])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    found = None if value is None else (value.format, value.kind, value.entity)
+    return value if found == (FORMAT, kind, entity) else None
 
 
 def facet_counts(stored: bytes | None, entity: str, tenant: str) -> FacetCounts | None:
@@ -102,7 +123,9 @@ __all__ = [
     "Facet",
     "FacetCounts",
     "Figure",
+    "Moment",
     "aggregate_figures",
     "encode",
     "facet_counts",
+    "moment",
 ]

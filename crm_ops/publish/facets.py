@@ -79,11 +79,11 @@ def _tenant(
         version=first.version,
         as_of=first.as_of,
         total=first.counted,
-        facets={facet: _shown(entity.facets[facet], found) for facet, found in buckets.items()},
+        facets={facet: shown(entity.facets[facet], found) for facet, found in buckets.items()},
     )
 
 
-def _shown(facet: Facet, buckets: list[codec.Bucket]) -> codec.Facet:
+def shown(facet: Facet, buckets: Sequence[codec.Bucket]) -> codec.Facet:
     """The buckets in their order, cut to the facet's `top`; the value NULL comes last."""
     ranks = (
         {label: at for at, label in enumerate(facet.labels())}
@@ -101,4 +101,4 @@ def _shown(facet: Facet, buckets: list[codec.Bucket]) -> codec.Facet:
     return codec.Facet(ordered[:top], other=sum(bucket.n for bucket in ordered[top:]))
 
 
-__all__ = ["publish", "read"]
+__all__ = ["publish", "read", "shown"]

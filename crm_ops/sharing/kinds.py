@@ -7,6 +7,7 @@ A value is kept as text of its kind, so that PostgreSQL (`'25.5'::numeric`) and 
 from __future__ import annotations
 
 import re
+from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from reprlib import repr as short
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from crm_ops.base import errors
 
-Kind = Literal["text", "number", "boolean", "date", "timestamp", "uuid"]
+Kind = Literal["text", "enum", "number", "boolean", "date", "timestamp", "uuid"]
 
 # Only types whose comparisons mean the same in PostgreSQL and in Python. Left out: `real` and
 # `double precision` (rounding), `character` and `citext` (equal though written differently),
@@ -37,8 +38,13 @@ _KINDS: dict[str, Kind] = {
 _DIGITS = 100
 
 
-def kind(type_name: str) -> Kind | None:
-    """The kind of a column by its type as `format_type` writes it; None where it is no such."""
+def kind(type_name: str, enums: AbstractSet[str] = frozenset()) -> Kind | None:
+    """The kind of a column by its type as `format_type` writes it; None where it is no such.
+
+    `enums` are the types, so written, that a CREATE TYPE ... AS ENUM made.
+    """
+    if type_name in enums:
+        return "enum"
     return _KINDS.get(re.sub(r"\([^)]*\)", "", type_name))
 
 
@@ -56,7 +62,7 @@ def written(value: object, as_kind: Kind) -> str:
 
 def _written(value: object, as_kind: Kind) -> str:
     match as_kind, value:
-        case "text", str() if "\0" not in value:
+        case (("text" | "enum"), str()) if "\0" not in value:
             return value
         case "number", int() | Decimal() if not isinstance(value, bool):
             return _digits(Decimal(value))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from reprlib import repr as short
@@ -12,13 +12,11 @@ import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import errors, sql
-from crm_ops.base.sql import Relation
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.catalog.entities import SingleTenancy, Tenancy
-from crm_ops.sharing import kinds, predicate, query
+from crm_ops.sharing import layout, predicate, query, tenant_setting
+from crm_ops.sharing.kinds import Kind
+from crm_ops.sharing.layout import Layout
 from crm_ops.sharing.predicate import Predicate
-from crm_ops.sources import tables
-from crm_ops.sources.tables import Table
 
 GranteeType = Literal["everyone", "role", "role_and_subordinates", "team", "user"]
 Level = Literal["read_only", "read_write"]
@@ -66,67 +64,55 @@ def load(
     A wrong rule is reported, never raised. Raised is what keeps rules from being read at all:
     CatalogError for a missing table, PermissionMissing where policies hide rules from us.
     """
-    if catalog.sharing is None:
-        raise errors.ParameterError("the catalog declares no sharing rules")
-    source = catalog.sharing.rules
-    records = {name: Relation.parse(catalog.entities[name].table) for name in entities}
-    stored, *found = _tables(connection, [Relation.parse(source.table), *records.values()])
-    parse = _parser(dict(zip(records, found, strict=True)))
-    text = query.text(source, catalog.tenancy, stored.columns.get(source.tenant, "text"))
+    known = layout.read(connection, catalog, entities)
+    setting = known.setting
+    if setting is None:
+        return of_layout(connection, known, tenants, entities)
+    rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
+    broken: tuple[Broken, ...] = ()
+    for tenant in dict.fromkeys(tenants):
+        with tenant_setting.made(connection, setting, tenant):
+            loaded = of_layout(connection, known, [tenant], entities)
+        rules.update(loaded.rules)
+        broken += loaded.broken
+    return Loaded(rules, broken)
+
+
+def of_layout(
+    connection: sa.Connection, known: Layout, tenants: Sequence[str], entities: Sequence[str]
+) -> Loaded:
+    """The same, where the tables are known; without regard to policies."""
+    values = {
+        "tenants": list(dict.fromkeys(tenants)),
+        "wanted": list(entities),
+        "known": list(known.catalog.entities),
+    }
+    rows = sql.run(connection, query.rules(known), values).all()
+    read, broken = understood(rows, known)
     rules: dict[tuple[str, str], list[Rule]] = {
         (tenant, name): [] for tenant in tenants for name in entities
     }
-    broken = []
-    for scope in _scopes(connection, stored, catalog.tenancy, tenants):
-        values = {"tenants": scope, "wanted": list(entities), "known": list(catalog.entities)}
-        for row in sql.run(connection, text, values).all():
-            try:
-                rule = _rule(row, parse)
-            except errors.DataError as error:
-                broken.append(Broken(row.tenant, row.id, str(error)))
-            else:
-                rules[row.tenant, rule.entity].append(rule)
+    for tenant, rule in read:
+        rules[tenant, rule.entity].append(rule)
     return Loaded({pair: tuple(each) for pair, each in rules.items()}, tuple(broken))
 
 
-def _tables(connection: sa.Connection, relations: Sequence[Relation]) -> list[Table]:
-    found = tables.inspect(connection, relations)
-    missing = sorted({str(relation) for relation in relations if relation not in found})
-    if missing:
-        raise errors.CatalogError([f"the table {name} is not there" for name in missing])
-    return [found[relation] for relation in relations]
+def understood(rows: Iterable[Any], known: Layout) -> tuple[list[tuple[str, Rule]], list[Broken]]:
+    """The rules that rows of `query.rules` hold, each with its tenant, and those that are wrong."""
+    parse = _parser(known.kinds)
+    read, broken = [], []
+    for row in rows:
+        try:
+            read.append((row.tenant, _rule(row, parse)))
+        except errors.DataError as error:
+            broken.append(Broken(row.tenant, row.id, str(error)))
+    return read, broken
 
 
-def _scopes(
-    connection: sa.Connection, stored: Table, tenancy: Tenancy, tenants: Sequence[str]
-) -> Iterator[list[str]]:
-    """All tenants at once; one at a time, under its setting, where policies apply to our role."""
-    once = list(dict.fromkeys(tenants))
-    if not stored.row_security:
-        yield once
-        return
-    setting = None if isinstance(tenancy, SingleTenancy) else tenancy.setting
-    if setting is None:
-        raise errors.PermissionMissing(
-            f"our database role sees only what policies of {stored.relation} show it; grant it"
-            " BYPASSRLS, or declare tenancy.setting in the catalog"
-        )
-    for tenant in once:
-        sql.run(
-            connection,
-            "SELECT set_config(%(setting)s, %(tenant)s, true)",
-            setting=setting,
-            tenant=tenant,
-        )
-        yield [tenant]
-
-
-def _parser(entities: Mapping[str, Table]) -> Callable[[str, str], Predicate]:
+def _parser(
+    fields: Mapping[str, Mapping[str, Kind | None]],
+) -> Callable[[str, str], Predicate]:
     """Reads the predicate of an entity's rule; one that serves many tenants is read once."""
-    fields = {
-        name: {column: kinds.kind(of) for column, of in table.columns.items()}
-        for name, table in entities.items()
-    }
 
     @cache
     def parse(entity: str, text: str) -> Predicate:
@@ -148,4 +134,4 @@ def _rule(row: Any, parse: Callable[[str, str], Predicate]) -> Rule:
     return Rule(row.id, row.entity, condition, row.grantee_type, row.grantee, row.level)
 
 
-__all__ = ["Broken", "GranteeType", "Level", "Loaded", "Rule", "load"]
+__all__ = ["Broken", "GranteeType", "Level", "Loaded", "Rule", "load", "of_layout", "understood"]

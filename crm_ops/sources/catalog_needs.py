@@ -18,12 +18,14 @@ from crm_ops.catalog.facets import (
     LookupFacet,
     RangesFacet,
 )
-from crm_ops.catalog.sharing import Rules
+from crm_ops.catalog.sharing import Rules, Sharing
 from crm_ops.sources.needs import (
     BOOLEAN,
     JSON,
     MOMENT,
     NUMBER,
+    ORDERED,
+    TEXT,
     Column,
     Filter,
     Kind,
@@ -50,6 +52,7 @@ def of(catalog: Catalog) -> Iterator[Need]:
         yield from _audit(("audit",), catalog.audit)
     if catalog.sharing is not None:
         yield from _rules(("sharing", "rules"), catalog.sharing.rules, catalog.tenancy)
+        yield from _organisation(("sharing",), catalog.sharing, catalog.tenancy)
 
 
 def _tenant_key(tenancy: ColumnTenancy) -> Column:
@@ -71,6 +74,9 @@ def _entity(keys: Keys, entity: Entity, tenancy: Tenancy) -> Iterator[Need]:
         yield from _facet((*keys, "facets", name), facet, entity)
     for name, dimension in entity.dimensions.items():
         yield from _facet((*keys, "dimensions", name), dimension, entity)
+    for part, kind in (("columns", None), ("sort", ORDERED), ("text", TEXT)):
+        for at, column in enumerate(getattr(entity.search, part)):
+            yield Column((*keys, "search", part, at), relation, column, kind)
 
 
 def _facet(keys: Keys, facet: Facet, entity: Entity) -> Iterator[Need]:
@@ -147,6 +153,51 @@ def _rules(keys: Keys, rules: Rules, tenancy: Tenancy) -> Iterator[Need]:
     if isinstance(tenancy, ColumnTenancy):
         tenant = Column((*keys, "tenant"), relation, rules.tenant)
         yield from (tenant, Match(tenant, _tenant_key(tenancy)))
+
+
+def _organisation(keys: Keys, sharing: Sharing, tenancy: Tenancy) -> Iterator[Need]:
+    """Users, roles, teams, shares and defaults, as far as they are declared."""
+    parts = {
+        "users": ("key", "role"),
+        "roles": ("key", "parent"),
+        "members": ("team", "user"),
+        "shares": ("entity", "record", "user", "level"),
+        "tenant_default": ("access",),
+    }
+    for name, columns in parts.items():
+        part = getattr(sharing, name)
+        if part is None:
+            continue
+        relation = Relation.parse(part.table)
+        yield Table((*keys, name, "table"), relation)
+        for column in columns:
+            if getattr(part, column) is not None:
+                yield Column((*keys, name, column), relation, getattr(part, column))
+        if hasattr(part, "tenant") and isinstance(tenancy, ColumnTenancy):
+            tenant = Column((*keys, name, "tenant"), relation, part.tenant)
+            yield from (tenant, Match(tenant, _tenant_key(tenancy)))
+    yield from _keys_of_users(keys, sharing)
+
+
+def _keys_of_users(keys: Keys, sharing: Sharing) -> Iterator[Need]:
+    """Where users and roles are referred to, the types must agree."""
+    if sharing.users is None:
+        return
+    users = Relation.parse(sharing.users.table)
+    user = Column((*keys, "users", "key"), users, sharing.users.key)
+    if sharing.users.active is not None:
+        yield Column((*keys, "users", "active"), users, sharing.users.active, BOOLEAN)
+    for name in ("members", "shares"):
+        part = getattr(sharing, name)
+        if part is not None:
+            place = (*keys, name, "user")
+            yield Match(Column(place, Relation.parse(part.table), part.user), user)
+    if sharing.roles is not None:
+        roles = Relation.parse(sharing.roles.table)
+        role = Column((*keys, "roles", "key"), roles, sharing.roles.key)
+        yield Match(Column((*keys, "roles", "parent"), roles, sharing.roles.parent), role)
+        if sharing.users.role is not None:
+            yield Match(Column((*keys, "users", "role"), users, sharing.users.role), role)
 
 
 __all__ = ["of"]

@@ -27,6 +27,11 @@ MOMENT = Kind(
 )
 JSON = Kind("json or jsonb", frozenset({"json", "jsonb"}))
 BOOLEAN = Kind("boolean", frozenset({"boolean"}))
+TEXT = Kind("text or varchar", frozenset({"text", "character varying"}))
+ORDERED = Kind(
+    "a number, text, date, timestamp, timestamptz or uuid",
+    NUMBER.types | TEXT.types | MOMENT.types | {"uuid"},
+)
 
 
 @dataclass(frozen=True)
@@ -81,6 +86,8 @@ __all__ = [
     "JSON",
     "MOMENT",
     "NUMBER",
+    "ORDERED",
+    "TEXT",
     "Column",
     "Filter",
     "Kind",

@@ -153,28 +153,38 @@ def fill(engine: sa.Engine, orders: Iterable[Order]) -> None:
     with database.transaction(engine) as connection:
         sql.run(connection, 'DELETE FROM shop."order lines"')
         sql.run(connection, "DELETE FROM shop.order_tag")
-        for order in orders:
+        put(connection, orders)
+
+
+def put(connection: sa.Connection, orders: Iterable[Order]) -> None:
+    """Insert orders, or replace those that are there; and their tags."""
+    for order in orders:
+        sql.run(
+            connection,
+            'INSERT INTO shop."order lines" VALUES (%(id)s, %(company)s, %(state)s, %(size)s,'
+            " %(person)s, %(placed)s, NULL, %(info)s::jsonb, %(deleted)s, %(currency)s)"
+            " ON CONFLICT (id) DO UPDATE SET company_id = excluded.company_id,"
+            ' "state %%" = excluded."state %%", size = excluded.size,'
+            " person_id = excluded.person_id, placed = excluded.placed, info = excluded.info,"
+            " deleted_at = excluded.deleted_at, currency = excluded.currency",
+            id=order.id,
+            company=order.company,
+            state=order.state,
+            size=order.size,
+            person=order.person,
+            placed=order.placed,
+            info=json.dumps({"paint": {"color": order.color}}),
+            deleted=datetime(2026, 1, 1, tzinfo=UTC) if order.deleted else None,
+            currency=order.currency,
+        )
+        sql.run(connection, "DELETE FROM shop.order_tag WHERE order_id = %(id)s", id=order.id)
+        for tag in order.tags:
             sql.run(
                 connection,
-                'INSERT INTO shop."order lines" VALUES (%(id)s, %(company)s, %(state)s, %(size)s,'
-                " %(person)s, %(placed)s, NULL, %(info)s::jsonb, %(deleted)s, %(currency)s)",
+                "INSERT INTO shop.order_tag VALUES (%(id)s, %(tag)s)",
                 id=order.id,
-                company=order.company,
-                state=order.state,
-                size=order.size,
-                person=order.person,
-                placed=order.placed,
-                info=json.dumps({"paint": {"color": order.color}}),
-                deleted=datetime(2026, 1, 1, tzinfo=UTC) if order.deleted else None,
-                currency=order.currency,
+                tag=tag,
             )
-            for tag in order.tags:
-                sql.run(
-                    connection,
-                    "INSERT INTO shop.order_tag VALUES (%(id)s, %(tag)s)",
-                    id=order.id,
-                    tag=tag,
-                )
 
 
 Count = tuple[str, str, str | None]

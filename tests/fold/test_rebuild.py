@@ -11,31 +11,12 @@ from hypothesis import strategies as st
 
 from crm_ops.base import database, errors, sql
 from crm_ops.fold import rebuild
-from tests.fold import shop
+from tests.fold import orders, shop
 from tests.fold.shop import Order
 
 EVERYBODY = [*shop.TENANTS, shop.NOBODY]
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-orders = st.builds(
-    Order,
-    id=st.just(0),
-    company=st.sampled_from([1, 1, 1, 2, 3, None]),
-    state=st.none() | st.sampled_from(["new", "won", "a%b", "x'y\\", "é" * 150]) | texts,
-    size=st.none()
-    | st.decimals(-10, 130, places=2)
-    | st.sampled_from([Decimal(x) for x in ("25", "25.5", "62.50", "100", "NaN", "Infinity")]),
-    person=st.none() | st.integers(1, 5),
-    placed=st.none()
-    | st.datetimes(datetime(2024, 1, 1), datetime(2026, 12, 31)).map(
-        lambda moment: moment.replace(tzinfo=UTC)
-    ),
-    color=st.none() | st.sampled_from(["red", "", "très vert"]),
-    deleted=st.booleans(),
-    currency=st.sampled_from([None, "EUR", "USD"]),
-    tags=st.lists(st.sampled_from(["hot", "cold", "old"]), max_size=4).map(tuple),
-)
-histories = st.lists(st.lists(orders, max_size=25), min_size=1, max_size=3)
+histories = st.lists(st.lists(orders.orders, max_size=25), min_size=1, max_size=3)
 
 
 @pytest.fixture

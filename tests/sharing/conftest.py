@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from crm_ops.base import database as databases
 from crm_ops.base import sql
 from crm_ops.catalog.catalog import Catalog
+from crm_ops.schema import migrate
 
 TABLES = """
 CREATE SCHEMA crm;
@@ -68,6 +69,7 @@ def crm(database: sa.Engine) -> sa.Engine:
     with databases.transaction(database) as connection:
         for statement in TABLES.strip().split(";\n"):
             sql.run(connection, statement)
+    migrate.upgrade(database)
     return database
 
 

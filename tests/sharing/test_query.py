@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from crm_ops.base.sql import Relation
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.sharing import query
+from crm_ops.sharing.layout import Layout
+from crm_ops.sources.tables import Table
 
 EXPECTED = """\
 SELECT t.tenant,
@@ -25,7 +28,11 @@ ORDER BY r."id"
 
 def text(catalog: Catalog) -> str:
     assert catalog.sharing is not None
-    return query.text(catalog.sharing.rules, catalog.tenancy, "bigint")
+    columns = {"company_id": "bigint"}
+    rules = Table(
+        Relation("crm", "sharing_rule"), columns, frozenset(), (), False, True, 0, False, ()
+    )
+    return query.rules(Layout(catalog, catalog.sharing, {"crm.sharing_rule": rules}, {}))
 
 
 def test_the_query_for_the_default_column_names(catalog: Catalog) -> None:

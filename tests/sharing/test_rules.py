@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import query, rules
+from crm_ops.sharing import layout, query, rules
 from crm_ops.sharing.predicate import Condition
 from crm_ops.sharing.rules import Loaded, Rule
 
@@ -124,7 +124,7 @@ def test_an_index_on_the_tenant_column_serves(crm: sa.Engine, catalog: Catalog) 
         sql.run(connection, "ANALYZE crm.sharing_rule")
         plan = sql.run(
             connection,
-            "EXPLAIN " + query.text(catalog.sharing.rules, catalog.tenancy, "bigint"),
+            "EXPLAIN " + query.rules(layout.read(connection, catalog, ENTITIES)),
             tenants=["1", "2", "3"],
             wanted=ENTITIES,
             known=ENTITIES,

@@ -12,7 +12,7 @@ from crm_ops.base import database as databases
 from crm_ops.base import errors, names, sql
 from crm_ops.base import store as stores
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import codec, warm
+from crm_ops.sharing import codec, install, warm
 from crm_ops.sharing.rules import Broken
 from crm_ops.sharing.warm import Warmed
 
@@ -226,3 +226,77 @@ def test_a_redis_that_dropped_values_shows_in_the_coverage(
     store.delete(names.sharing_key("lead", "2"))
     warmed = run(crm, store, catalog, ["1", "2"], dry_run=True)
     assert (warmed.present, warmed.missing, warmed.coverage) == (3, 1, 0.75)
+
+
+class TestEpochs:
+    """With the triggers installed."""
+
+    @pytest.fixture(autouse=True)
+    def _installed(self, crm: sa.Engine, catalog: Catalog) -> None:
+        install.apply(crm, catalog)
+
+    def bypass(self, crm: sa.Engine, statement: str) -> None:
+        with databases.transaction(crm) as connection:
+            sql.run(connection, "SET LOCAL session_replication_role = replica")
+            sql.run(connection, statement)
+
+    def test_a_value_has_the_epoch_of_its_rules(
+        self, crm: sa.Engine, store: redis.Redis, catalog: Catalog, add_rule: AddRule
+    ) -> None:
+        run(crm, store, catalog, ["1"])
+        before = kept(store, "1", "lead")
+        add_rule()
+        run(crm, store, catalog, ["1"])
+        after = kept(store, "1", "lead")
+        assert before is not None
+        assert after is not None
+        assert after.epoch > before.epoch > 0
+
+    def test_what_was_changed_past_the_triggers_is_repaired_and_told(
+        self, crm: sa.Engine, store: redis.Redis, catalog: Catalog, add_rule: AddRule
+    ) -> None:
+        add_rule(company_id=1)
+        add_rule(company_id=2)
+        assert run(crm, store, catalog, ["1", "2"]).repaired == ()
+        before = kept(store, "1", "lead")
+        self.bypass(crm, "DELETE FROM crm.sharing_rule WHERE company_id = 1")
+
+        assert run(crm, store, catalog, ["1", "2"], dry_run=True).repaired == ("1",)
+        assert run(crm, store, catalog, ["1", "2"]).repaired == ("1",)
+        after = kept(store, "1", "lead")
+        assert before is not None
+        assert after is not None
+        assert after.rules == ()
+        assert after.epoch > before.epoch, "what processes remember must end, too"
+        assert run(crm, store, catalog, ["1", "2"]).repaired == ()
+
+    def test_a_trigger_that_is_switched_off_ends_all_remembering(
+        self, crm: sa.Engine, store: redis.Redis, catalog: Catalog
+    ) -> None:
+        with databases.transaction(crm) as connection:
+            sql.run(
+                connection,
+                "ALTER TABLE crm.sharing_rule DISABLE TRIGGER crm_ops_sharing_rules_delete",
+            )
+        assert run(crm, store, catalog, ["1"]).unguarded == (
+            "crm.sharing_rule: crm_ops_sharing_rules_delete",
+        )
+        with databases.transaction(crm) as connection:
+            assert not install.kept(connection, catalog)
+
+    def test_many_rows_of_an_epoch_are_joined_and_the_epoch_stays(
+        self, crm: sa.Engine, store: redis.Redis, catalog: Catalog
+    ) -> None:
+        with databases.transaction(crm) as connection:
+            sql.run(
+                connection,
+                "INSERT INTO crm_ops.sharing_epoch (scope, epoch)"
+                " SELECT 't:1', n FROM generate_series(1, 100) AS n",
+            )
+        run(crm, store, catalog, ["1"])
+        with databases.transaction(crm) as connection:
+            found = sql.run(
+                connection,
+                "SELECT count(*), sum(epoch)::int FROM crm_ops.sharing_epoch WHERE scope = 't:1'",
+            ).one()
+        assert tuple(found) == (1, 5050)

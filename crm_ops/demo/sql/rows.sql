@@ -5,12 +5,14 @@
 -- OFFSET 0 keeps a subquery apart, so that what it works out is not worked out again at every use.
 
 -- name: company
-INSERT INTO crm.company (id, name, is_active, plan, created_at)
+INSERT INTO crm.company (id, name, is_active, plan, default_access, created_at)
 SELECT id,
     pg_temp.firm(id, 'company'),
     mod(id, 13) <> 0,
     pg_temp.pick(pg_temp.dice(id, 'company.plan'),
         ARRAY['team', 'business', 'free', 'enterprise', NULL], ARRAY[.40, .65, .80, .95]),
+    pg_temp.pick(pg_temp.dice(id, 'company.default_access'),
+        ARRAY['private', 'public_read', 'public_read_write'], ARRAY[.90, .98]),
     pg_temp.opening(%(as_of)s) - interval '1 year' * pg_temp.dice(id, 'company.created_at')
 FROM generate_series(%(first)s::bigint, %(last)s::bigint) AS id;
 

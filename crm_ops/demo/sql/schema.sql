@@ -16,6 +16,7 @@ WHERE relnamespace = to_regnamespace('crm') AND relkind IN ('r', 'p') AND NOT re
 ORDER BY relname;
 
 -- name: create
+-- The schema; whose one that is there is, was asked before.
 CREATE SCHEMA IF NOT EXISTS crm;
 
 -- name: drop

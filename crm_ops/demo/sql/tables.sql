@@ -6,6 +6,8 @@ CREATE TABLE crm.company (
     name text NOT NULL,
     is_active boolean NOT NULL DEFAULT true,
     plan text,
+    default_access text NOT NULL DEFAULT 'private'
+        CHECK (default_access IN ('private', 'public_read', 'public_read_write')),
     created_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -1,0 +1,179 @@
+"""Plans and applies what captures changes: only what differs, in short transactions.
+
+A table's writers wait at most for one lock attempt (milliseconds); an attempt that does not get its
+lock is tried again, until the time for it is used up.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, errors, names, sql, statements
+from crm_ops.base.sql import Relation
+from crm_ops.catalog.catalog import Catalog
+from crm_ops.changes import ddl, logs, state
+from crm_ops.changes.logs import Log
+
+_log = logging.getLogger(__name__)
+
+_ATTEMPT_MS = 50
+_PAUSE_S = 0.2
+BUDGET_S = 60.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is done to one log in one transaction; `log` is None where it is taken away."""
+
+    relation: Relation
+    title: str
+    sql: tuple[str, ...]
+    log: Log | None = None
+
+
+def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
+    """What differs between the catalog and what was applied; an empty list where nothing does.
+
+    `connection` is in a transaction; only reads. Raises `CatalogError` for what cannot be captured.
+    """
+    wanted = [
+        log
+        for name, entity in catalog.entities.items()
+        if entity.capture == "trigger"
+        for log in logs.read(connection, catalog, name)
+    ]
+    _refuse(connection, wanted)
+    load = statements.load("crm_ops.changes")
+    known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
+    steps = [
+        _removal(Relation(names.SCHEMA, name), row.relation)
+        for name, row in known.items()
+        if name not in {log.relation.name for log in wanted if str(log.source) == row.relation}
+    ]
+    moved = {step.relation.name for step in steps}
+    for log in wanted:
+        applied = None if log.relation.name in moved else known.get(log.relation.name)
+        found, _ = state.shape(connection, log)
+        if applied is None or applied.definition != ddl.checksum(log) or found != applied.shape:
+            there = log.relation.name not in moved
+            columns = _columns(connection, log) if there else {}
+            table = list(ddl.altered(log, columns)) if columns else [ddl.table(log)]
+            steps.append(
+                Step(
+                    log.relation,
+                    f"capture changes of {log.source}",
+                    (*table, ddl.function(log), *ddl.triggers(log)),
+                    log,
+                )
+            )
+    return steps
+
+
+def removal(connection: sa.Connection) -> list[Step]:
+    """What takes all logs, functions and triggers of ours away."""
+    load = statements.load("crm_ops.changes")
+    return [
+        _removal(Relation(names.SCHEMA, row.log), row.relation)
+        for row in sql.run(connection, load["captures"], entity=None)
+    ]
+
+
+def apply(engine: sa.Engine, steps: Sequence[Step], *, budget_s: float = BUDGET_S) -> None:
+    """Do `steps`, each in one transaction; raise `DatabaseBusy` where a table stays locked."""
+    for step in steps:
+        _patiently(engine, step, budget_s)
+        _log.info("%s", step.title, extra={"action": "capture", "log": step.relation.name})
+
+
+def _patiently(engine: sa.Engine, step: Step, budget_s: float) -> None:
+    until = time.monotonic() + budget_s
+    while True:
+        try:
+            return _do(engine, step)
+        except errors.DatabaseBusy as error:
+            if time.monotonic() > until:
+                raise errors.DatabaseBusy(
+                    f"{step.title}: its table was locked by others for {budget_s:.0f} s; try again"
+                    " when fewer long transactions run"
+                ) from error
+            time.sleep(random.uniform(_PAUSE_S / 2, _PAUSE_S))  # noqa: S311
+
+
+def _do(engine: sa.Engine, step: Step) -> None:
+    load = statements.load("crm_ops.changes")
+    with database.transaction(engine) as connection:
+        database.lock(connection, "capture")
+        sql.run(
+            connection,
+            "SELECT set_config('lock_timeout', %(wait)s, true)",
+            wait=f"{_ATTEMPT_MS}ms",
+        )
+        known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
+        before = known.get(step.relation.name)
+        seen = None
+        if step.log is not None and before is not None:
+            seen, _ = state.shape(connection, step.log, before.watched)
+        for statement in step.sql:
+            sql.run(connection, statement)
+        if step.log is None:
+            sql.run(connection, load["forget"], log=step.relation.name)
+            return
+        found, _ = state.shape(connection, step.log)
+        # Changes that nobody captured until now: what was counted before is not to be trusted. The
+        # triggers' lock keeps writers out, so that none is between the old state and the new.
+        missed = step.log.facet is None if before is None else before.shape != seen
+        if missed:
+            reason = f"{step.log.source} was not captured for a while"
+            sql.run(connection, load["mark"], entity=step.log.entity, reason=reason)
+        sql.run(
+            connection,
+            load["remember"],
+            log=step.relation.name,
+            entity=step.log.entity,
+            relation=str(step.log.source),
+            definition=ddl.checksum(step.log),
+            watched=list(step.log.watched),
+            shape=found,
+        )
+
+
+def _removal(relation: Relation, source: str) -> Step:
+    return Step(relation, f"stop capturing changes of {source}", tuple(ddl.removal(relation)))
+
+
+def _columns(connection: sa.Connection, log: Log) -> dict[str, str]:
+    rows = sql.run(
+        connection,
+        statements.load("crm_ops.changes")["log_columns"],
+        log=sql.readable(log.relation.quoted),
+    )
+    return {row.name: row.type for row in rows}
+
+
+def _refuse(connection: sa.Connection, wanted: Sequence[Log]) -> None:
+    """Refuse what PostgreSQL would refuse, before anything is written."""
+    load = statements.load("crm_ops.changes")
+    problems = []
+    for log in wanted:
+        row = sql.run(connection, load["capturable"], source=sql.readable(log.source.quoted)).one()
+        if row.relkind not in ("r", "p"):
+            problems.append(
+                f"entities.{log.entity}: {log.source} is no table, and has no changes to capture;"
+                " declare `capture: none`"
+            )
+        elif not row.allowed:
+            problems.append(
+                f"entities.{log.entity}: the role {row.role} may not create triggers on"
+                f" {log.source}; grant it TRIGGER, or declare `capture: none`"
+            )
+    if problems:
+        raise errors.CatalogError(problems)
+
+
+__all__ = ["BUDGET_S", "Step", "apply", "plan", "removal"]

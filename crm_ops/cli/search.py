@@ -1,0 +1,87 @@
+"""`crm-ops search`: one page of an entity's rows, the total, and the counts of every facet."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from crm_ops.cli import asked, options, output
+from crm_ops.read.answers import Answer, Bucket
+
+
+def command(
+    entity: Annotated[str, typer.Argument(help="An entity of the catalog.")],
+    tenant: options.Tenant = None,
+    filter_by: options.Filters = None,
+    text: Annotated[str, typer.Option("--text", help="Look for this in the declared texts.")] = "",
+    sort: Annotated[
+        str | None,
+        typer.Option("--sort", help="A declared column; with a - in front: falling."),
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", help="Rows of a page; 0: only counts.")] = 20,
+    after: Annotated[
+        str | None, typer.Option("--after", help="The cursor that the page before ended with.")
+    ] = None,
+    max_age: options.MaxAge = None,
+    explain: options.Explain = False,
+    as_json: options.Json = False,
+    database_url: options.DatabaseUrl = None,
+    redis_url: options.RedisUrl = None,
+    catalog: options.CatalogPath = None,
+) -> None:
+    """Search; exit 2 where something is asked for that is not declared."""
+    with asked.reader(database_url, redis_url, catalog) as reader:
+        answer = reader.search(
+            entity,
+            tenant=tenant,
+            filters=asked.filters(filter_by),
+            text=text,
+            sort=sort,
+            limit=limit,
+            after=after,
+            not_older_than=asked.moment(max_age),
+        )
+    if as_json:
+        output.json(_data(answer, explain=explain))
+        return
+    _show(answer)
+    if explain:
+        output.steps(answer.steps)
+
+
+def _data(answer: Answer, *, explain: bool) -> dict[str, object]:
+    found: dict[str, object] = {
+        "rows": answer.rows,
+        "total": answer.total,
+        "facets": answer.facets,
+        "next": answer.next,
+        "as_of": answer.as_of,
+        "source": answer.source,
+    }
+    return {**found, "steps": asked.explained(answer.steps)} if explain else found
+
+
+def _show(answer: Answer) -> None:
+    if answer.rows:
+        headings = list(answer.rows[0])
+        output.table(headings, [list(row.values()) for row in answer.rows], numbers=0)
+    for name, facet in answer.facets.items():
+        rows = [(_named(bucket), bucket.count) for bucket in facet.buckets]
+        others = [("(other)", facet.other)] if facet.other else []
+        output.table((name, "rows"), [*rows, *others], numbers=1)
+    output.note(
+        f"{answer.total:,} in all; counts from {answer.source}, as of"
+        f" {output.text(answer.as_of)} UTC"
+    )
+    if answer.next is not None:
+        output.note(f"next page: --after {answer.next}")
+
+
+def _named(bucket: Bucket) -> str:
+    if bucket.value is None or bucket.label is None:
+        return bucket.label or str(bucket.value)
+    return f"{bucket.label} ({bucket.value})"
+
+
+__all__ = ["command"]

@@ -1,0 +1,149 @@
+"""Brings an entity's figures up to a snapshot by the changes in its log.
+
+What changes alone cannot tell (an extreme that went, a facet that is new in the catalog) is counted
+anew in the same snapshot. What cannot be right is found and said.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+
+import sqlalchemy as sa
+
+from crm_ops.base import sql, statements
+from crm_ops.catalog.facets import LinkFacet
+from crm_ops.changes.state import State
+from crm_ops.fold import aggregates, definition, recount, rows, statement
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drained:
+    """What a fold did.
+
+    `changes` log rows were applied to `figures` figures of `tenants`; the figures of `recounted`
+    tenants were in part counted anew. `distrusted` tenants must be rebuilt before they are served;
+    the figures of those in `repairs` could not be right, which is a defect.
+    """
+
+    changes: int = 0
+    figures: int = 0
+    tenants: tuple[str, ...] = ()
+    recounted: int = 0
+    distrusted: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()
+
+
+def within(
+    connection: sa.Connection, counted: rows.Counted, state: State, *, as_of: datetime
+) -> Drained:
+    """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
+    row = sql.run(
+        connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
+    ).one()
+    recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
+    touched = sorted({*row.facets, *row.aggregates})
+    load = statements.load("crm_ops.fold")
+    found = _swept(connection, counted, row.facets, row.aggregates)
+    sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
+    repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
+    return Drained(row.changes, row.written, tuple(touched), recounted, tuple(found), repairs)
+
+
+def _lost(
+    connection: sa.Connection,
+    counted: rows.Counted,
+    lost: Sequence[tuple[str, str]],
+    as_of: datetime,
+) -> int:
+    """Count anew the aggregates of tenants whose changes do not tell the new figures."""
+    if not lost:
+        return 0
+    tenants = sorted({tenant for _, tenant in lost})
+    recount.within(
+        connection,
+        counted,
+        "aggregates",
+        tenants,
+        as_of=as_of,
+        captured=True,
+        only={name for name, _ in lost},
+    )
+    return len(tenants)
+
+
+def _outdated(connection: sa.Connection, counted: rows.Counted, as_of: datetime) -> int:
+    """Count anew the facets and aggregates that the catalog declares otherwise than before."""
+    found = 0
+    for kind in definition.KINDS:
+        now = definition.of(counted, kind)
+        outdated = sql.run(
+            connection,
+            statements.load("crm_ops.fold")["outdated"],
+            kind=kind,
+            entity=counted.name,
+            definition=now.id,
+        ).all()
+        for _, group in itertools.groupby(outdated, key=attrgetter("definition")):
+            members = list(group)
+            recount.within(
+                connection,
+                counted,
+                kind,
+                [row.tenant for row in members],
+                as_of=as_of,
+                captured=True,
+                only=now.differing(members[0].parts),
+            )
+            found += len(members)
+    return found
+
+
+def _swept(
+    connection: sa.Connection,
+    counted: rows.Counted,
+    facets: Sequence[str],
+    figures: Sequence[str],
+) -> dict[str, bool]:
+    """Delete what is empty now; find, and distrust, tenants whose figures cannot stand.
+
+    Those that contradict themselves are true, those that are more than allowed false.
+    """
+    single = [
+        name for name, facet in counted.entity.facets.items() if not isinstance(facet, LinkFacet)
+    ]
+    load = statements.load("crm_ops.fold")
+    bound = {
+        "entity": counted.name,
+        "single": single,
+        "aggregates": list(aggregates.of_entity(counted)),
+        "limit": counted.catalog.limits.distinct_values_per_facet,
+    }
+    found: dict[str, bool] = defaultdict(bool)
+    for kind, tenants in (("facets", facets), ("aggregates", figures)):
+        if tenants:
+            sql.run(connection, load[f"sweep_{kind}"], bound, tenants=list(tenants))
+            for row in sql.run(
+                connection, load[f"impossible_{kind}"], bound, tenants=list(tenants)
+            ):
+                found[row.tenant] |= row.impossible
+    if found:
+        sql.run(connection, load["distrust"], entity=counted.name, tenants=list(found))
+    for tenant in (tenant for tenant, impossible in found.items() if impossible):
+        _log.error(
+            "%s of tenant %s do not add up and are counted anew: changes were missed",
+            counted.name,
+            tenant,
+            extra={"action": "repair", "entity": counted.name, "tenant": tenant},
+        )
+    return dict(sorted(found.items()))
+
+
+__all__ = ["Drained", "within"]

@@ -1,0 +1,75 @@
+"""The SQL of facets through a link table: a row counts once for each value it is linked to.
+
+Such a facet is a join, so that a change on either side changes it. What a parent was linked to
+before is what it is linked to now less the changes; each parent that changed is counted as it was
+and as it is, which needs no more of the link table than an index on its parent column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from crm_ops.base import sql
+from crm_ops.catalog.facets import LinkFacet
+from crm_ops.changes.logs import SIGN
+from crm_ops.fold import rows, splits
+
+
+def of_entity(counted: rows.Counted) -> Iterator[tuple[str, LinkFacet]]:
+    """The link facets of an entity, in the order of their logs."""
+    for name, facet in counted.entity.facets.items():
+        if isinstance(facet, LinkFacet):
+            yield name, facet
+
+
+def recount(counted: rows.Counted, name: str, facet: LinkFacet) -> str:
+    """The counts of one facet from scratch."""
+    table = sql.Relation.parse(facet.table).quoted
+    value = f"link.{sql.identifier(facet.column)}"
+    key = f"r.{sql.identifier(counted.entity.key)}"
+    return f"""
+  SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket, count(*) AS n
+  FROM (
+    SELECT DISTINCT {rows.tenant(counted)} AS tenant, {key} AS key, {value}::text AS value
+    FROM {counted.table.quoted} AS r
+    JOIN {table} AS link ON link.{sql.identifier(facet.parent)} = {key}
+    WHERE {rows.condition(counted)} AND {value} IS NOT NULL
+  ) AS pairs
+  GROUP BY tenant, value
+"""
+
+
+def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> str:
+    """The change of one facet's counts by the changes `drained` and those of its table, `links`."""
+    table = sql.Relation.parse(facet.table).quoted
+    parent, value = sql.identifier(facet.parent), f"r.{sql.identifier(facet.column)}::text"
+    key, sign = f"r.{sql.identifier(counted.entity.key)}", f"r.{sql.identifier(SIGN)}"
+    tenant = rows.tenant(counted)
+    touched = f"SELECT {key} FROM drained AS r UNION SELECT r.{parent} FROM {links} AS r"
+    return f"""
+  SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket,
+         sum((rows.there AND links.there)::int - (rows.was AND links.was)::int) AS n
+  FROM (
+    SELECT key, tenant, sum(now) > 0 AS there, sum(now - change) > 0 AS was
+    FROM (
+      SELECT {key} AS key, {tenant} AS tenant, 1 AS now, 0 AS change
+      FROM {counted.table.quoted} AS r
+      WHERE {rows.wanted(counted)} AND {key} IN ({touched})
+      UNION ALL
+      SELECT {key}, {tenant}, 0, {sign} FROM drained AS r
+    ) AS r GROUP BY key, tenant
+  ) AS rows
+  JOIN (
+    SELECT parent, value, sum(now) > 0 AS there, sum(now - change) > 0 AS was
+    FROM (
+      SELECT r.{parent} AS parent, {value} AS value, 1 AS now, 0 AS change
+      FROM {table} AS r WHERE {value} IS NOT NULL AND r.{parent} IN ({touched})
+      UNION ALL
+      SELECT r.{parent}, {value}, 0, {sign} FROM {links} AS r
+    ) AS r GROUP BY parent, value
+  ) AS links ON links.parent = rows.key
+  GROUP BY tenant, value
+"""
+
+
+__all__ = ["changes", "of_entity", "recount"]

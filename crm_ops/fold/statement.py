@@ -1,0 +1,106 @@
+"""The SQL that takes an entity's changes out of the log and applies them to its figures, at once.
+
+One statement, so that every change is taken by exactly one fold and is in the figures when it is
+out of the log. Facets and aggregates are both made from the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from crm_ops.base.names import AGGREGATE, FACET_COUNT, REFRESH
+from crm_ops.changes.logs import Log
+from crm_ops.fold import aggregates, extremes, facets, notes, rows
+
+
+def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
+    """Binds `entity` and `as_of`; returns one row.
+
+    `changes` are the log rows taken, `written` the figures changed, `facets` and `aggregates` the
+    tenants whose figures changed, `lost` the list of [aggregate, tenant] to be counted anew.
+    """
+    names = ["drained", *(f"drained_{at}" for at in range(len(logs) - 1))]
+    drained = ", ".join(
+        f"{name} AS (DELETE FROM {log.relation.quoted} RETURNING *)"
+        for name, log in zip(names, logs, strict=True)
+    )
+    total = " + ".join(f"(SELECT count(*) FROM {name})" for name in names)
+    gained = "SELECT tenant, n AS counted FROM facet_change WHERE facet = ''"
+    parts = [drained, _facets(counted, gained)]
+    if aggregates.of_entity(counted):
+        parts.append(_aggregates(counted, gained))
+        answer = """
+       (SELECT count(*) FROM facet_kept) + (SELECT count(*) FROM aggregate_kept) AS written,
+       ARRAY(SELECT tenant FROM facets_moved) AS facets,
+       ARRAY(SELECT tenant FROM aggregates_moved) AS aggregates,
+       coalesce((SELECT json_agg(json_build_array(aggregate, tenant)) FROM lost), '[]') AS lost"""
+    else:
+        answer = """
+       (SELECT count(*) FROM facet_kept) AS written,
+       ARRAY(SELECT tenant FROM facets_moved) AS facets, ARRAY[]::text[] AS aggregates,
+       '[]'::json AS lost"""
+    return f"WITH {', '.join(parts)}\nSELECT {total} AS changes,{answer}"
+
+
+def _facets(counted: rows.Counted, gained: str) -> str:
+    touched = "SELECT DISTINCT tenant FROM facet_change WHERE n <> 0"
+    return f"""facet_change AS MATERIALIZED (
+{facets.changes(counted)}
+), facet_kept AS (
+  INSERT INTO {FACET_COUNT.quoted} AS stored (entity, tenant, facet, bucket, n)
+  SELECT %(entity)s, tenant, facet, bucket, n FROM facet_change
+  WHERE n <> 0 AND {_known("facets")}
+  ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
+  RETURNING 1
+), facets_moved AS (
+{notes.moved("facets", gained, touched)}
+)"""
+
+
+def _aggregates(counted: rows.Counted, gained: str) -> str:
+    changed = "n <> 0 OR total <> 0 OR low_in IS NOT NULL OR low_out IS NOT NULL"
+    touched = f"SELECT DISTINCT tenant FROM aggregate_change WHERE {changed}"
+    return f"""aggregate_change AS MATERIALIZED (
+  SELECT aggregate, tenant, dimensions, measured, change.n, change.total,
+         edge.low_in, edge.high_in, edge.low_out, edge.high_out
+  FROM ({aggregates.changes(counted)}) AS change
+  LEFT JOIN ({extremes.changes(counted)}) AS edge
+    USING (aggregate, tenant, dimensions, measured)
+  WHERE aggregate <> '' AND {_known("aggregates")}
+), lost AS MATERIALIZED (
+{extremes.lost("aggregate_change")}
+), aggregate_kept AS (
+  INSERT INTO {AGGREGATE.quoted} AS stored
+    (aggregate, tenant, dimensions, measured, n, total, low, high)
+  SELECT aggregate, tenant, dimensions, measured, n,
+         CASE WHEN n = 0 THEN nullif(total, 0) ELSE total END, low_in, high_in
+  FROM aggregate_change
+  WHERE {changed} OR EXISTS (
+    -- A group that came to be has a row of each measured column, without a value as well.
+    SELECT FROM aggregate_change AS its
+    WHERE its.measured = '' AND its.n <> 0 AND its.aggregate = aggregate_change.aggregate
+      AND its.tenant = aggregate_change.tenant AND its.dimensions = aggregate_change.dimensions
+  )
+  ON CONFLICT (aggregate, tenant, dimensions, measured) DO UPDATE
+  SET n = stored.n + excluded.n,
+      total = CASE
+        WHEN stored.n + excluded.n = 0 THEN NULL
+        WHEN stored.total IS NULL THEN excluded.total
+        ELSE stored.total + coalesce(excluded.total, 0) END,
+      low = CASE WHEN stored.n + excluded.n <> 0 THEN least(stored.low, excluded.low) END,
+      high = CASE WHEN stored.n + excluded.n <> 0 THEN greatest(stored.high, excluded.high) END
+  RETURNING 1
+), aggregates_moved AS (
+{notes.moved("aggregates", gained, touched)}
+)"""
+
+
+def _known(kind: str) -> str:
+    """Whose figures can be folded: the others are counted anew."""
+    return (
+        f"tenant IN (SELECT tenant FROM {REFRESH.quoted} WHERE kind = '{kind}'"
+        " AND entity = %(entity)s AND captured)"
+    )
+
+
+__all__ = ["fold"]

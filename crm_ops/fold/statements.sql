@@ -1,0 +1,101 @@
+-- name: sweep_facets
+-- Deletes the counts of buckets that are empty now.
+DELETE FROM crm_ops.facet_count
+WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) AND n = 0;
+
+-- name: sweep_aggregates
+-- Deletes the figures of groups that have no row any more.
+DELETE FROM crm_ops.aggregate AS stored
+WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[]) AND n = 0
+  AND NOT EXISTS (
+    SELECT FROM crm_ops.aggregate AS its
+    WHERE its.aggregate = stored.aggregate AND its.tenant = stored.tenant
+      AND its.dimensions = stored.dimensions AND its.measured = '' AND its.n <> 0);
+
+-- name: impossible_facets
+-- Tenants whose counts cannot be right: a negative one, or a facet whose buckets do not add up to
+-- the rows; and those with more buckets than allowed. Only reads.
+SELECT refresh.tenant,
+       bool_or(split.least < 0 OR split.facet = ANY(%(single)s::text[]) AND split.n <> refresh.counted)
+         AS impossible
+FROM crm_ops.refresh AS refresh
+JOIN (
+    SELECT tenant, facet, sum(n) AS n, min(n) AS least, count(*) AS buckets
+    FROM crm_ops.facet_count
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
+    GROUP BY tenant, facet
+) AS split USING (tenant)
+WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s
+GROUP BY refresh.tenant
+HAVING bool_or(split.least < 0 OR split.buckets > %(limit)s
+               OR split.facet = ANY(%(single)s::text[]) AND split.n <> refresh.counted);
+
+-- name: impossible_aggregates
+-- Tenants whose figures cannot be right, as for facet counts. Only reads.
+SELECT refresh.tenant, bool_or(split.least < 0 OR split.n <> refresh.counted) AS impossible
+FROM crm_ops.refresh AS refresh
+JOIN (
+    SELECT tenant, aggregate, min(n) AS least, sum(n) FILTER (WHERE measured = '') AS n,
+           count(*) FILTER (WHERE measured = '') AS buckets
+    FROM crm_ops.aggregate
+    WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
+    GROUP BY tenant, aggregate
+) AS split USING (tenant)
+WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
+GROUP BY refresh.tenant
+HAVING bool_or(split.least < 0 OR split.buckets > %(limit)s OR split.n <> refresh.counted);
+
+-- name: distrust
+-- Says of tenants' figures that they are neither folded nor published until they are counted anew.
+UPDATE crm_ops.refresh SET captured = false, definition = NULL
+WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]);
+
+-- name: outdated
+-- Tenants whose figures were made with another catalog, and what with. Only reads.
+SELECT refresh.tenant, refresh.definition, definition.parts
+FROM crm_ops.refresh AS refresh
+JOIN crm_ops.definition AS definition ON definition.id = refresh.definition
+WHERE refresh.kind = %(kind)s AND refresh.entity = %(entity)s AND refresh.captured
+  AND refresh.definition <> %(definition)s
+ORDER BY refresh.definition, refresh.tenant;
+
+-- name: set_moment
+-- Notes as of when all captured figures of an entity are exact.
+INSERT INTO crm_ops.moment AS stored (entity, as_of) VALUES (%(entity)s, %(as_of)s)
+ON CONFLICT (entity) DO UPDATE SET as_of = greatest(stored.as_of, excluded.as_of);
+
+-- name: remove_tenants
+-- Forgets the figures of tenants that are no longer active.
+WITH refreshed AS (
+    DELETE FROM crm_ops.refresh
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+), published AS (
+    DELETE FROM crm_ops.published
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+), counts AS (
+    DELETE FROM crm_ops.facet_count
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+), figures AS (
+    DELETE FROM crm_ops.aggregate
+    WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+)
+SELECT (SELECT count(*) FROM counts) + (SELECT count(*) FROM figures) AS removed;
+
+-- name: captured
+-- The tenants whose figures, of the kinds that are declared, can all be folded. Only reads.
+SELECT tenant FROM crm_ops.refresh
+WHERE entity = %(entity)s AND kind = ANY(%(kinds)s::text[]) AND captured
+GROUP BY tenant HAVING count(*) = cardinality(%(kinds)s::text[]);
+
+-- name: proved
+-- Notes that tenants' figures were found equal to a count of the rows.
+UPDATE crm_ops.refresh SET proved_at = %(as_of)s
+WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]);
+
+-- name: oldest_proofs
+-- Tenants by the age of their proof, those never proved first. Only reads.
+SELECT tenant FROM crm_ops.refresh
+WHERE entity = %(entity)s AND captured
+GROUP BY tenant
+ORDER BY min(coalesce(proved_at, '-infinity')), tenant
+LIMIT %(count)s;

@@ -1,0 +1,94 @@
+"""Publishes what Redis does not have in its latest version, and the moment that all of it is exact.
+
+What was given to Redis is noted after it was given: a run that was killed in between is made up for
+by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, names, sql, statements, store
+from crm_ops.fold import aggregates as declared
+from crm_ops.fold import definition
+from crm_ops.fold.definition import Kind
+from crm_ops.fold.rows import Counted
+from crm_ops.publish import aggregates, codec, facets, writer
+from crm_ops.publish.writer import Written
+
+
+def publish(
+    engine: sa.Engine,
+    client: store.Client,
+    counted: Counted,
+    kind: Kind,
+    tenants: Sequence[str],
+    *,
+    now: datetime,
+    everything: bool = False,
+) -> Written:
+    """Publish the figures of those of `tenants` that Redis is behind with; all on `everything`.
+
+    Where the moment's key is gone, Redis lost what it had, and is given everything, too.
+    """
+    made_with = definition.of(counted, kind).id
+    bound = {"kind": kind, "entity": counted.name, "definition": made_with}
+    load = statements.load("crm_ops.publish")
+    key = names.moment_key(kind, counted.name)
+    with store.translated(client):
+        lost = not client.exists(key)
+    with database.transaction(engine) as connection:
+        behind = sql.run(
+            connection, load["behind"], bound, tenants=list(tenants), everything=everything or lost
+        ).all()
+    chosen = [row.tenant for row in behind]
+    written = _figures(engine, client, counted, kind, chosen, now)
+    with database.transaction(engine) as connection:
+        versions = [row.version for row in behind]
+        sql.run(connection, load["note_published"], bound, tenants=chosen, versions=versions)
+        as_of = sql.run(connection, load["moment"], bound).scalar_one_or_none()
+    if as_of is not None:
+        version = int(as_of.timestamp() * 1_000_000)
+        moment = codec.Moment(kind=kind, entity=counted.name, version=version, as_of=as_of)
+        writer.write(client, [writer.Value(key, version, codec.encode(moment))], now=now)
+    return written
+
+
+def withdraw(client: store.Client, counted: Counted, tenants: Sequence[str]) -> None:
+    """Take the figures of tenants that are no longer active out of Redis."""
+    keys = [names.facets_key(counted.name, tenant) for tenant in tenants]
+    keys += [
+        names.aggregates_key(name, tenant)
+        for name in declared.of_entity(counted)
+        for tenant in tenants
+    ]
+    with store.translated(client):
+        if keys:
+            client.unlink(*keys)
+
+
+def _figures(
+    engine: sa.Engine,
+    client: store.Client,
+    counted: Counted,
+    kind: Kind,
+    tenants: Sequence[str],
+    now: datetime,
+) -> Written:
+    if kind == "facets":
+        return facets.publish(engine, client, counted.name, counted.entity, tenants, now=now)
+    parts = [
+        aggregates.publish(engine, client, name, counted.name, tenants, now=now)
+        for name in declared.of_entity(counted)
+    ]
+    return Written(
+        sum(part.values for part in parts),
+        sum(part.outdated for part in parts),
+        sum(part.bytes for part in parts),
+    )
+
+
+__all__ = ["publish", "withdraw"]

@@ -1,0 +1,190 @@
+"""Decides who may see what, from what PostgreSQL says at that moment.
+
+What is remembered between decisions is used only at the version that the query of the decision
+itself returns. On any doubt PostgreSQL is asked for everything; without it there is an error, and
+no grant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, errors, sql
+from crm_ops.catalog.catalog import Catalog
+from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
+from crm_ops.sharing.explanation import Explanation, Seer
+from crm_ops.sharing.lookup import Lookup
+from crm_ops.sharing.rules import Level
+from crm_ops.sharing.shared import Shared
+from crm_ops.sharing.viewer import Viewer
+from crm_ops.sharing.visible import Visible
+
+# How often a list is asked for again, because something changed in between.
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of a tenant, by their keys."""
+
+    tenant: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record of an entity, by its key."""
+
+    entity: str
+    key: str
+
+
+class Access:
+    """Answers for one catalog; made once in a process, for all its threads.
+
+    Each call takes a connection of the caller's, in a transaction or in autocommit; in REPEATABLE
+    READ the answers are as of its snapshot.
+    """
+
+    def __init__(
+        self, connection: sa.Connection, catalog: Catalog, *, shared: Shared | None = None
+    ) -> None:
+        with database.translated(connection.engine):
+            self._layout = layout.read(connection, catalog, list(catalog.entities))
+        if self._layout.sharing.users is None:
+            raise errors.CatalogError(["sharing.users: is missing; say where the users are"])
+        self._setting = self._layout.setting
+        self._lookup = Lookup(self._layout, shared)
+        self._short: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    def may(
+        self, connection: sa.Connection, user: User, record: Record, level: Level = "read_only"
+    ) -> bool:
+        """Whether `user` may do this with `record`; False also where either is not there."""
+        wanted = viewer.LEVELS.get(level)
+        if wanted is None:
+            raise errors.ParameterError(
+                f"{level!r} is no level; there are {', '.join(viewer.LEVELS)}"
+            )
+        tenant, entity = user.tenant, record.entity
+        with self._reading(connection, tenant, entity):
+            found = self._lookup.remembered(tenant, user.key, entity)
+            if found is not None:
+                values = {"tenant": tenant, "user": user.key, "record": record.key}
+                text = self._text(entity, found)
+                row: Any = sql.run(connection, text, values).one()
+                version, there, owner, share, *cells = row
+                if version == found.version:
+                    return there and found.may(wanted, owner, share, cells)
+            found, row = self._lookup.fresh(connection, tenant, user.key, entity, record.key)
+        cells = lookup.cells(self._layout, entity, found, row)
+        return row.there and found.may(wanted, row.owner, row.share, cells)
+
+    def visible(self, connection: sa.Connection, user: User, entity: str) -> Visible:
+        """The records of `entity` that `user` may read, as SQL about a table called `r`.
+
+        Raises SettingsError where no triggers would end it when something changes.
+        """
+        with self._reading(connection, user.tenant, entity):
+            found = self._lookup.remembered(user.tenant, user.key, entity)
+            if found is None:
+                found = self._viewer(connection, user, entity)
+            return visible.of(self._layout, entity, user.tenant, found)
+
+    def rows(
+        self,
+        connection: sa.Connection,
+        user: User,
+        entity: str,
+        text: Callable[[Visible], str],
+        values: Mapping[str, Any] | None = None,
+    ) -> list[sa.Row[Any]]:
+        """The rows of a query that uses the condition, all of one snapshot.
+
+        `text` is given the condition and writes the query; it is asked again where something has
+        just changed. Before the query's columns each row has `visible_current` and `visible_there`.
+        """
+        given = self.visible(connection, user, entity)
+        with self._reading(connection, user.tenant, entity):
+            for _ in range(_TRIES):
+                # Also where the query finds nothing there is a row, which says whether it counts.
+                found = sql.run(
+                    connection,
+                    f"SELECT v.visible_current, q.* FROM (SELECT {given.current}) AS v"
+                    " (visible_current) LEFT JOIN LATERAL"
+                    f" (SELECT true AS visible_there, w.* FROM ({text(given)}) AS w) AS q ON true",
+                    {**given.values, **(values or {})},
+                ).all()
+                if found[0].visible_current:
+                    return [row for row in found if row.visible_there]
+                found_now = self._viewer(connection, user, entity)
+                given = visible.of(self._layout, entity, user.tenant, found_now)
+        raise errors.DatabaseBusy(
+            f"who may see what in tenant {user.tenant} changes faster than it is read; try again"
+        )
+
+    def keys(self, connection: sa.Connection, user: User, entity: str) -> frozenset[str]:
+        """The keys of all records of `entity` that `user` may read, as text."""
+        self._require(entity)
+        declared = self._layout.catalog.entities[entity]
+        key = f"r.{sql.identifier(declared.key)}::text AS key"
+        table = sql.Relation.parse(declared.table).quoted
+        found = self.rows(
+            connection,
+            user,
+            entity,
+            lambda given: f"SELECT {key} FROM {table} AS r WHERE {given.condition}",
+        )
+        return frozenset(row.key for row in found)
+
+    def explain(self, connection: sa.Connection, user: User, record: Record) -> Explanation:
+        """By which ways `user` may see `record`, or why not; asks PostgreSQL for everything."""
+        with self._reading(connection, user.tenant, record.entity):
+            return explanation.of(
+                connection, self._layout, user.tenant, user.key, record.entity, record.key
+            )
+
+    def who(self, connection: sa.Connection, tenant: str, record: Record) -> list[Seer]:
+        """All users of the tenant who may see `record`; asks PostgreSQL for everything."""
+        with self._reading(connection, tenant, record.entity):
+            return explanation.everyone(connection, self._layout, tenant, record.entity, record.key)
+
+    @contextmanager
+    def _reading(self, connection: sa.Connection, tenant: str, entity: str) -> Iterator[None]:
+        self._require(entity)
+        with (
+            database.translated(connection.engine),
+            tenant_setting.made(connection, self._setting, tenant),
+        ):
+            yield
+
+    def _require(self, entity: str) -> None:
+        known = self._layout.catalog.entities
+        if entity not in known:
+            raise errors.ParameterError(
+                f"no entity is called {entity}; there are {', '.join(known)}"
+            )
+
+    def _text(self, entity: str, found: Viewer) -> str:
+        key = (entity, found.fields)
+        text = self._short.get(key)
+        if text is None:
+            text = self._short[key] = decision.short(self._layout, entity, found.fields)
+        return text
+
+    def _viewer(self, connection: sa.Connection, user: User, entity: str) -> Viewer:
+        found, row = self._lookup.fresh(connection, user.tenant, user.key, entity, None)
+        if not row.kept:
+            raise errors.SettingsError(
+                "nothing says when sharing changes, so no condition can be made of it; install the"
+                " triggers with `crm-ops catalog apply`"
+            )
+        return found
+
+
+__all__ = ["Access", "Record", "User"]

@@ -1,0 +1,38 @@
+"""What a person reads for a bucket, as SQL, so that it comes in the same round trip."""
+
+from __future__ import annotations
+
+from crm_ops.base import sql
+from crm_ops.catalog.facets import LinkFacet, LookupFacet
+from crm_ops.read import values
+from crm_ops.read.layout import Layout
+
+
+def of_facets(layout: Layout, facet: str, bucket: str) -> str:
+    """The label of the bucket in the column `bucket` of the facet named in the column `facet`."""
+    found = {
+        sql.literal(name): text
+        for name in layout.entity.facets
+        if (text := label(layout, name, bucket)) is not None
+    }
+    return sql.choose(facet, found, "NULL::text")
+
+
+def label(layout: Layout, name: str, bucket: str) -> str | None:
+    """The label of a bucket of a facet or dimension; None where it has no table of labels."""
+    match layout.entity.splits()[name]:
+        case LookupFacet(column=held, table=table, key=key, label=shown):
+            type_name = layout.type_of(held)
+        case LinkFacet(label_table=str(table), label_key=key, label=str(shown)):
+            type_name = layout.linked[name]
+        case _:
+            return None
+    cast = "text" if type_name in values.TEXTS else type_name
+    quoted = sql.identifier(key)
+    return (
+        f"(SELECT l.{sql.identifier(shown)}::text FROM {sql.Relation.parse(table).quoted} AS l"
+        f" WHERE l.{quoted} = {bucket}::{cast} LIMIT 1)"
+    )
+
+
+__all__ = ["label", "of_facets"]

@@ -1,0 +1,164 @@
+"""What a CRM calls: made once in a process, safe in all its threads, with connections handed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from threading import Lock
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_ops.base import database, errors, sql, store
+from crm_ops.catalog.catalog import Catalog
+from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
+from crm_ops.read import layout, question, reports, search
+from crm_ops.read.answers import Answer, Report
+from crm_ops.read.layout import Layout
+from crm_ops.read.published import Published
+from crm_ops.read.question import Filters, Value, Visible
+
+
+class Reader:
+    """Searches and reports of one catalog.
+
+    `engine` is best made by `crm_ops.engine`, `redis` by `crm_ops.redis_client`; without Redis
+    PostgreSQL answers alone. The signing key makes cursors that nobody else can.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        engine: sa.Engine,
+        redis: store.Client | None = None,
+        *,
+        signing_key: bytes | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._catalog = catalog
+        self._engine = engine
+        self._published = Published(redis)
+        self._signing_key = signing_key
+        self._clock = clock
+        self._layouts: dict[str, Layout] = {}
+        self._reading = Lock()
+
+    def search(
+        self,
+        entity: str,
+        *,
+        tenant: str | int | None = None,
+        filters: Filters | None = None,
+        text: str = "",
+        sort: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+        visible: Visible | None = None,
+        not_older_than: datetime | None = None,
+    ) -> Answer:
+        """One page of rows, the exact total, and the counts of every facet.
+
+        `filters` maps facets to a bucket or several; `text` is looked for in the declared texts;
+        `sort` names a declared column, with a - in front for falling; `after` is the `next` of the
+        page before. Without `limit` rows nothing is read but counts. Counts older than
+        `not_older_than` are counted anew. Raises `ParameterError` for what is not declared.
+        """
+        found = self._layout(entity)
+        asked = question.make(
+            found,
+            self._tenant(tenant),
+            filters=filters or {},
+            text=text,
+            sort=sort,
+            limit=limit,
+            after=after,
+            visible=visible,
+            not_older_than=not_older_than,
+            now=self._clock(),
+            signing_key=self._signing_key,
+        )
+
+        def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+            return self._row(asked.tenant, statement, values)
+
+        return search.answer(asked, self._published, ask, signing_key=self._signing_key)
+
+    def report(
+        self,
+        name: str,
+        *,
+        tenant: str | int | None = None,
+        by: Sequence[str] | None = None,
+        filters: Filters | None = None,
+        begin: str | None = None,
+        end: str | None = None,
+        not_older_than: datetime | None = None,
+    ) -> Report:
+        """The figures of a declared aggregate, by all of its dimensions or those in `by`.
+
+        A dimension of dates is rolled up as `close_month:quarter`; `by=()` is the total. `begin`
+        and `end` are calendar periods (2026-03), both included. Raises `ParameterError` for what
+        was not declared, naming what is.
+        """
+        declared = reports.declared(self._catalog, name)
+        found = self._layout(declared.entity)
+        asked = reports.make(
+            found,
+            name,
+            self._tenant(tenant),
+            by=by,
+            filters=filters or {},
+            begin=begin,
+            end=end,
+            not_older_than=not_older_than,
+            now=self._clock(),
+        )
+
+        def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+            return self._row(asked.tenant, statement, values)
+
+        return reports.answer(asked, ask)
+
+    def _layout(self, entity: str) -> Layout:
+        """What the entity's tables are like, looked up at its first use."""
+        found = self._layouts.get(entity)
+        if found is not None:
+            return found
+        with self._reading:
+            if entity not in self._layouts:
+                with database.transaction(self._engine) as connection:
+                    self._layouts[entity] = layout.read(connection, self._catalog, entity)
+            return self._layouts[entity]
+
+    def _tenant(self, tenant: str | int | None) -> str:
+        if tenant is not None:
+            return str(tenant)
+        if isinstance(self._catalog.tenancy, SingleTenancy):
+            return self._catalog.tenancy.name
+        raise errors.ParameterError("no tenant is named; say whose rows are searched")
+
+    def _row(self, tenant: str, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+        """The one row of a statement, in one round trip; as the tenant where policies ask."""
+        tenancy = self._catalog.tenancy
+        setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
+        if setting is not None:
+            with database.transaction(self._engine) as connection:
+                sql.run(
+                    connection,
+                    "SELECT set_config(%(setting)s, %(tenant)s, true)",
+                    setting=setting,
+                    tenant=tenant,
+                )
+                return sql.run(connection, statement, values).one()
+        try:
+            return self._once(statement, values)
+        except errors.DatabaseUnavailable:
+            # A connection that was kept may have died meanwhile; to read twice does no harm.
+            return self._once(statement, values)
+
+    def _once(self, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+        with database.autocommit(self._engine) as connection:
+            return sql.run(connection, statement, values).one()
+
+
+__all__ = ["Filters", "Reader", "Value", "Visible"]

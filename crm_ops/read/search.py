@@ -1,0 +1,189 @@
+"""Answers a search: a page of rows, the exact total, and the counts of every facet.
+
+Where nothing narrows the tenant's rows, the counts are those that were precomputed: from Redis, and
+in the query of the page PostgreSQL says whether they are its newest, and if not gives them itself.
+All else is counted at that moment, in one statement with the page.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from crm_ops.base.names import MOMENT, REFRESH
+from crm_ops.publish import codec, facets
+from crm_ops.read import cells, counts, cursor, page
+from crm_ops.read.answers import Answer, Bucket, Facet, Source, Step
+from crm_ops.read.condition import Condition, all_of
+from crm_ops.read.cursor import Position
+from crm_ops.read.layout import Layout
+from crm_ops.read.published import Published, consistent
+from crm_ops.read.question import Question
+
+Ask = Callable[[str, Mapping[str, Any]], sa.Row[Any]]
+"""Runs a statement in one round trip to PostgreSQL and gives its one row."""
+
+_NO_VERSION = -1
+
+
+def answer(
+    question: Question, published: Published, ask: Ask, *, signing_key: bytes | None
+) -> Answer:
+    """The answer; asks Redis at most once, and PostgreSQL once if the tenant was ever counted."""
+    steps: list[Step] = []
+    found = _precomputed(question, published, ask, steps) if question.plain else None
+    if found is None:
+        found = _counted(question, ask, steps)
+    figures, source, held = found
+    rows, following = _page(question, held, signing_key)
+    return Answer(
+        rows=rows,
+        total=figures.total,
+        facets=_facets(question.layout, figures),
+        next=following,
+        as_of=figures.as_of,
+        source=source,
+        steps=tuple(steps),
+    )
+
+
+_Found = tuple[codec.FacetCounts, Source, Sequence[Any]]
+
+
+def _precomputed(
+    question: Question, published: Published, ask: Ask, steps: list[Step]
+) -> _Found | None:
+    """What was precomputed, with the page; None where it must be counted."""
+    began = time.perf_counter()
+    layout = question.layout
+    held = published.facet_counts(layout.counted.name, layout.entity, question.tenant)
+    steps.append(Step("redis", "counts" if held else "no usable counts", _since(began)))
+    if held is not None and not _fresh(question, held.as_of):
+        return None
+    if held is not None and question.limit == 0:
+        return held, "redis", ()
+    statement = _stored(question, _NO_VERSION if held is None else held.version)
+    row = _timed(ask, statement, "page, and counts unless Redis has the newest", steps)
+    if row.version is None:
+        return None
+    if held is not None and held.version == row.version:
+        return msgspec.structs.replace(held, as_of=row.as_of), "redis", row.page or ()
+    figures = _figures(question, row.counts, row.as_of, row.counted, row.version)
+    if not _fresh(question, figures.as_of) or not consistent(figures, layout.entity):
+        return None
+    return figures, "table", row.page or ()
+
+
+def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
+    """The rows counted now, with the page, in one snapshot."""
+    live = counts.live(question.layout, question.rows, question.filters)
+    paged = _paged(question)
+    statement = Condition(
+        f"SELECT statement_timestamp() AS as_of, ({live.text}) AS counts, ({paged.text}) AS page",
+        {**live.values, **paged.values},
+    )
+    row = _timed(ask, statement, "page and counts of the rows themselves", steps)
+    total = next(n for facet, _, _, n in row.counts if facet == "")
+    return _figures(question, row.counts, row.as_of, total, 0), "sql", row.page or ()
+
+
+def _stored(question: Question, version: int) -> Condition:
+    """The page, and the stored counts unless their version is `version`."""
+    paged = _paged(question)
+    return Condition(
+        f"""
+SELECT refresh.version, refresh.counted,
+       greatest(refresh.as_of, CASE WHEN refresh.captured THEN moment.as_of END) AS as_of,
+       CASE WHEN refresh.version <> %(known)s THEN ({counts.stored(question.layout)}) END AS counts,
+       ({paged.text}) AS page
+FROM (VALUES (true)) AS always
+LEFT JOIN {REFRESH.quoted} AS refresh
+  ON refresh.kind = 'facets' AND refresh.entity = %(stored_entity)s
+  AND refresh.tenant = %(stored_tenant)s AND refresh.definition = %(made_with)s
+LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
+""",
+        {
+            **paged.values,
+            "known": version,
+            "stored_entity": question.layout.counted.name,
+            "stored_tenant": question.tenant,
+            "made_with": question.layout.made_with["facets"],
+        },
+    )
+
+
+def _paged(question: Question) -> Condition:
+    if question.limit == 0:
+        return Condition("NULL::json")
+    kept = all_of([question.rows, *question.filters.values()])
+    return page.statement(question.layout, question.order, kept, question.after, question.limit)
+
+
+def _timed(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any]:
+    began = time.perf_counter()
+    row = ask(statement.text, statement.values)
+    steps.append(Step("postgres", what, _since(began), statement.text, statement.values))
+    return row
+
+
+def _figures(
+    question: Question, counted: Sequence[Any], as_of: datetime, total: int, version: int
+) -> codec.FacetCounts:
+    declared = question.layout.entity.facets
+    buckets: dict[str, list[codec.Bucket]] = {name: [] for name in declared}
+    for facet, value, label, n in counted:
+        # The total is no facet, and one that the catalog no longer declares is not served.
+        if facet in buckets:
+            buckets[facet].append(codec.Bucket(value, n, label))
+    return codec.FacetCounts(
+        entity=question.layout.counted.name,
+        tenant=question.tenant,
+        version=version,
+        as_of=as_of,
+        total=total,
+        facets={name: facets.shown(declared[name], found) for name, found in buckets.items()},
+    )
+
+
+def _facets(layout: Layout, figures: codec.FacetCounts) -> dict[str, Facet]:
+    def bucket(name: str, held: codec.Bucket) -> Bucket:
+        label = layout.entity.facets[name].null_label if held.value is None else held.label
+        return Bucket(held.value, label, held.n)
+
+    return {
+        name: Facet(tuple(bucket(name, held) for held in facet.buckets), facet.other)
+        for name, facet in figures.facets.items()
+    }
+
+
+def _page(
+    question: Question, held: Sequence[Any], signing_key: bytes | None
+) -> tuple[tuple[Mapping[str, object], ...], str | None]:
+    """The rows of the page, and the cursor of the next if there is one."""
+    layout = question.layout
+    shown = page.columns(layout)
+    types = [layout.type_of(name) for name in shown]
+    rows = tuple(
+        {name: cells.value(text, each) for name, each, text in zip(shown, types, row, strict=True)}
+        for row, _, _ in held[: question.limit]
+    )
+    if len(held) <= question.limit or not rows:
+        return rows, None
+    _, value, key = held[question.limit - 1]
+    return rows, cursor.encode(Position(value, key), question.fingerprint, signing_key)
+
+
+def _fresh(question: Question, as_of: datetime) -> bool:
+    return question.not_older_than is None or as_of >= question.not_older_than
+
+
+def _since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000
+
+
+__all__ = ["Ask", "answer"]
