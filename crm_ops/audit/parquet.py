@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,7 +26,9 @@ _SESSION = (
     "SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO', false),"
     " set_config('IntervalStyle', 'postgres', false), set_config('bytea_output', 'hex', false),"
     " set_config('extra_float_digits', '1', false), set_config('search_path', 'pg_catalog', false),"
-    " set_config('row_security', 'off', false), set_config('statement_timeout', '0', false)"
+    " set_config('row_security', 'off', false), set_config('statement_timeout', '0', false),"
+    # The sort of a month of usual size stays in memory; a larger one goes to PostgreSQL's disk.
+    " set_config('work_mem', '128MB', false)"
 )
 
 
@@ -48,10 +52,14 @@ def write(
         with _connected(engine) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             reader = cursor.fetch_record_batch()
-            with pq.ParquetWriter(
-                path, reader.schema, compression="zstd", compression_level=_LEVEL
-            ) as writer:
-                for batch in reader:
+            with (
+                pq.ParquetWriter(
+                    path, reader.schema, compression="zstd", compression_level=_LEVEL
+                ) as writer,
+                # Closed before the connection is: a fetch under way must not outlive it.
+                closing(_ahead(reader)) as fetched,
+            ):
+                for batch in fetched:
                     writer.write_batch(batch)
                     rows += batch.num_rows
                     progress(rows)
@@ -61,6 +69,15 @@ def write(
             f"{table} could not be read for its archive: {told}; it stays as it is"
         ) from error
     return rows
+
+
+def _ahead(reader: pa.RecordBatchReader) -> Generator[pa.RecordBatch, None, None]:
+    """The batches, each fetched while the one before it is being compressed."""
+    with ThreadPoolExecutor(1) as fetching:
+        following = fetching.submit(next, reader, None)
+        while (batch := following.result()) is not None:
+            following = fetching.submit(next, reader, None)
+            yield batch
 
 
 def batches(stream: IO[bytes]) -> Iterator[pa.RecordBatch]:

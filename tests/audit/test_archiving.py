@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply, archiving, chain
+from crm_ops.audit import apply, archiving, chain, claims, plan
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.base.sql import Relation
@@ -150,6 +150,36 @@ def test_a_full_or_read_only_target_is_told_and_nothing_is_dropped(
     assert archives.everything(expired, tmp_path) == before
     archives.maintain(expired, tmp_path)
     assert archives.everything(expired, tmp_path) == before
+
+
+@pytest.mark.parametrize("time", ["timestamp", "date"])
+def test_months_of_every_type_of_time_column_are_archived(
+    database: sa.Engine, tmp_path: Path, time: str
+) -> None:
+    logs.create(database, ["2023-02", "2024-03"], time=time)
+    logs.run(
+        database,
+        "INSERT INTO crm.audit_log (created_at) VALUES ('2023-02-01'), ('2023-02-28')",
+    )
+
+    archives.maintain(database, tmp_path)
+
+    assert sum(archives.archived(database, tmp_path).values()) == 2
+    assert logs.state(database, str(FEBRUARY)) == ("dropped", 2)
+
+
+def test_a_month_waits_for_a_tenant_who_keeps_its_rows_longer(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    declared = policy(retention_months_by_tenant={"3": 24, "99": 60})
+    found = logs.read(expired, declared)
+    with databases.transaction(expired) as connection:
+        claimed = claims.read(connection, found, declared, NOW)
+
+    made = plan.make(found, declared, NOW, claimed=claimed)
+
+    assert made.expiries == ()
+    assert made.kept[0].why == "expired, but for rows of 3, who keep theirs longer"
 
 
 def test_an_archive_in_an_object_store_is_found_there(expired: sa.Engine, tmp_path: Path) -> None:
