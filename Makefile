@@ -33,7 +33,7 @@ run: .venv/run.stamp ## Everything on this machine, the four jobs once; stays un
 	@$(BIN)/crm-ops up $(if $(ONCE),--once)
 
 test: .venv/dev.stamp ## All tests (ARGS="tests/local -k redis": some)
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 check: .venv/dev.stamp ## ruff, mypy, import contracts
 	$(BIN)/ruff check

@@ -140,7 +140,7 @@ class Processes:
             if not (program.finishes and code == 0):
                 raise errors.LocalError(
                     f"{program.name} ended with code {code}; {program.log} ends with:\n"
-                    + tail(program.log)
+                    + _tail(program.log)
                 )
             del self._running[program.name]
             self._note()
@@ -149,10 +149,10 @@ class Processes:
         traces.write(self._record, [trace for _, _, trace in self._running.values()])
 
 
-def tail(log: Path) -> str:
+def _tail(log: Path) -> str:
     """The last lines of a log file, indented."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     return "\n".join(f"    {line}" for line in lines[-_TAIL_LINES:])
 
 
-__all__ = ["Processes", "Program", "tail"]
+__all__ = ["Processes", "Program"]

@@ -60,7 +60,7 @@ class Airflow:
     def __init__(self, url: str, *, user: str, password: str) -> None:
         self.url = url
         # Not through a proxy: it is on this machine.
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=30)
+        self._client = httpx.Client(base_url=url, trust_env=False, timeout=120)
         self._login = {"username": user, "password": password}
         self._token = ""
 

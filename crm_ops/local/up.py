@@ -41,7 +41,7 @@ class Stack:
         file that cannot be imported raises LocalError.
         """
         until = self.services.processes.until
-        until(lambda: self._read(jobs.values()), what="a DAG", timeout_s=120, every_s=0.2)
+        until(lambda: self._read(jobs.values()), what="a DAG", timeout_s=300, every_s=0.2)
         run_id = f"up__{datetime.now(UTC).isoformat()}"
         # Unpaused after it was triggered, so that our run goes before a scheduled one.
         runs = {job: self.airflow.trigger(dag_id, run_id) for job, dag_id in jobs.items()}

@@ -82,7 +82,7 @@ def connected(
 
 
 @pytest.fixture
-def catalog(tmp_path: Path) -> Callable[..., Path]:
+def catalog(catalog_file: Path) -> Callable[..., Path]:
     """A file with the project's own catalog, each `old` text replaced by its `new` one."""
 
     def write(*changes: tuple[str, str]) -> Path:
@@ -90,8 +90,7 @@ def catalog(tmp_path: Path) -> Callable[..., Path]:
         for old, new in changes:
             assert old in text, f"{old!r} must stand in the catalog"
             text = text.replace(old, new)
-        path = tmp_path / "catalog.yaml"
-        path.write_text(text, encoding="utf-8")
-        return path
+        catalog_file.write_text(text, encoding="utf-8")
+        return catalog_file
 
     return write

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -38,9 +39,12 @@ def test_python_m_crm_ops_is_the_command() -> None:
 
 
 @pytest.fixture
-def servers(demo: sa.Engine, redis_url: str) -> dict[str, str]:
+def servers(demo: sa.Engine, redis_url: str, catalog_file: Path) -> dict[str, str]:
     return environment(
-        CRM_OPS_DATABASE_URL=url(demo), CRM_OPS_REDIS_URL=redis_url, CRM_OPS_SIGNING_KEY=KEY
+        CRM_OPS_DATABASE_URL=url(demo),
+        CRM_OPS_REDIS_URL=redis_url,
+        CRM_OPS_SIGNING_KEY=KEY,
+        CRM_OPS_CATALOG=str(catalog_file),
     )
 
 

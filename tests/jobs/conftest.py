@@ -37,7 +37,7 @@ def tools(demo: sa.Engine, store: stores.Client, catalog_file: Path) -> Tools:
 
 
 @pytest.fixture
-def changed(tools: Tools, tmp_path: Path) -> Callable[..., Tools]:
+def changed(tools: Tools, catalog_file: Path) -> Callable[..., Tools]:
     """The tools with each `old` text of the catalog replaced by its `new` one."""
 
     def change(*changes: tuple[str, str]) -> Tools:
@@ -45,9 +45,8 @@ def changed(tools: Tools, tmp_path: Path) -> Callable[..., Tools]:
         for old, new in changes:
             assert old in text, f"{old!r} must stand in the catalog"
             text = text.replace(old, new)
-        path = tmp_path / "catalog.yaml"
-        path.write_text(text, encoding="utf-8")
-        return replace(tools, loaded=load.load(path))
+        catalog_file.write_text(text, encoding="utf-8")
+        return replace(tools, loaded=load.load(catalog_file))
 
     return change
 

@@ -109,7 +109,7 @@ class TestWhatIsAskedFor:
         tools = changed(("{column: industry}", "{column: industri}"))
         before = stored(tools.engine)
 
-        with pytest.raises(errors.CatalogError, match=r"catalog\.yaml:\d+: entities\.lead\.facets"):
+        with pytest.raises(errors.CatalogError, match=r"crm_ops\.yaml:\d+: entities\.lead\.facets"):
             go("precompute_facets", tools)
 
         assert stored(tools.engine) == before

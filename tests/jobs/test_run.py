@@ -29,6 +29,22 @@ def test_all_four_jobs_on_a_crm(tools: Tools) -> None:
     assert [done.rows_seen for done in again[:2]] == [done.rows_seen for done in results[:2]]
 
 
+def test_a_dry_run_of_any_job_writes_nothing_and_tells_what_a_run_would(tools: Tools) -> None:
+    before = stored(tools.engine)
+
+    told = [go(job, tools, dry_run=True) for job in registry.JOBS]
+
+    assert [done.state for done in told] == ["success"] * 4
+    assert stored(tools.engine) == before
+    assert tools.redis.dbsize() == 0
+    done = [go(job, tools) for job in registry.JOBS]
+    for said, did in zip(told[:3], done[:3], strict=True):
+        assert (said.job, said.rows_seen) == (did.job, did.rows_seen)
+        assert said.figures_written > 0
+    assert told[2].details["created_partitions"] == done[2].details["created_partitions"]
+    assert told[2].details["detached_partitions"] == done[2].details["detached_partitions"]
+
+
 def test_progress_is_told_before_each_batch(changed: Callable[..., Tools]) -> None:
     tools = changed(("rows_per_batch: 2000000", "rows_per_batch: 300"))
     heard: list[tuple[int, int, str]] = []

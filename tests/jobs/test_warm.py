@@ -29,6 +29,7 @@ def test_alone_on_a_fresh_database_it_fills_everything(tools: Tools) -> None:
         *(names.facets_key(entity, tenant) for entity in entities for tenant in TENANTS),
         *(names.aggregates_key(name, tenant) for name in aggregates for tenant in TENANTS),
         *(names.sharing_key(entity, tenant) for entity in entities for tenant in TENANTS),
+        *(names.organisation_key(tenant) for tenant in TENANTS),
     }
     assert keys(tools) == wanted
     assert done.figures_written == len(wanted)
@@ -91,7 +92,11 @@ def test_a_dry_run_writes_nothing_and_tells_what_is_lacking(tools: Tools) -> Non
 
 def test_only_what_is_asked_for_is_warmed(tools: Tools) -> None:
     go("warm_caches", tools, entities=("contact",), tenants=("2",))
-    assert keys(tools) == {names.facets_key("contact", "2"), names.sharing_key("contact", "2")}
+    assert keys(tools) == {
+        names.facets_key("contact", "2"),
+        names.sharing_key("contact", "2"),
+        names.organisation_key("2"),
+    }
 
 
 def test_tenants_of_several_batches_are_all_told(

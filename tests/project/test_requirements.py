@@ -16,7 +16,14 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
-NEEDED = ("requirements.txt", "requirements-local.txt", "requirements-dev.txt")
+TOOLS = "requirements-dev.txt"
+# What runs, each extra of the package, the tools.
+NEEDED = sorted(file.name for file in ROOT.glob("requirements*.txt"))
+EXTRAS = {
+    file.removeprefix("requirements-").removesuffix(".txt"): file
+    for file in NEEDED
+    if file not in ("requirements.txt", TOOLS)
+}
 LOCKS = ("requirements.lock", "requirements-dev.lock")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
@@ -67,15 +74,10 @@ def test_no_file_says_where_packages_come_from(file: str) -> None:
     assert all(requirement.url is None for requirement, _ in _pins(file))
 
 
-@pytest.mark.parametrize(
-    ("file", "locks"),
-    [
-        ("requirements.txt", LOCKS[:1]),
-        ("requirements-local.txt", LOCKS[:1]),
-        ("requirements-dev.txt", LOCKS),
-    ],
-)
-def test_what_is_needed_is_locked_within_its_bounds(file: str, locks: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("file", NEEDED)
+def test_what_is_needed_is_locked_within_its_bounds(file: str) -> None:
+    runs = file in ("requirements.txt", "requirements-local.txt")
+    locks = LOCKS[:1] if runs else LOCKS
     pins = {name: pin for lock in locks for name, (pin, _) in locked(lock).items()}
     for requirement in needed(file):
         name = canonicalize_name(requirement.name)
@@ -108,7 +110,9 @@ def test_both_locks_have_one_version_of_a_package() -> None:
 def test_the_package_needs_what_the_files_say() -> None:
     dynamic = PROJECT["tool"]["setuptools"]["dynamic"]
     assert dynamic["dependencies"] == {"file": ["requirements.txt"]}
-    assert dynamic["optional-dependencies"] == {"local": {"file": ["requirements-local.txt"]}}
+    assert dynamic["optional-dependencies"] == {
+        extra: {"file": [file]} for extra, file in EXTRAS.items()
+    }
     assert not {"dependencies", "optional-dependencies"} & PROJECT["project"].keys()
 
 
@@ -123,7 +127,8 @@ def test_what_is_imported_is_needed_by_name() -> None:
     """Not only there because something else happens to need it."""
     named = {
         canonicalize_name(requirement.name)
-        for file in ("requirements.txt", "requirements-local.txt")
+        for file in NEEDED
+        if file != TOOLS
         for requirement in needed(file)
     }
     providers = dict(packages_distributions())
