@@ -108,7 +108,10 @@ def test_both_locks_have_one_version_of_a_package() -> None:
 def test_the_package_needs_what_the_files_say() -> None:
     dynamic = PROJECT["tool"]["setuptools"]["dynamic"]
     assert dynamic["dependencies"] == {"file": ["requirements.txt"]}
-    assert dynamic["optional-dependencies"] == {"local": {"file": ["requirements-local.txt"]}}
+    assert dynamic["optional-dependencies"] == {
+        "local": {"file": ["requirements-local.txt"]},
+        "duckdb": {"file": ["requirements-duckdb.txt"]},
+    }
     assert not {"dependencies", "optional-dependencies"} & PROJECT["project"].keys()
 
 
@@ -123,7 +126,7 @@ def test_what_is_imported_is_needed_by_name() -> None:
     """Not only there because something else happens to need it."""
     named = {
         canonicalize_name(requirement.name)
-        for file in ("requirements.txt", "requirements-local.txt")
+        for file in ("requirements.txt", "requirements-local.txt", "requirements-duckdb.txt")
         for requirement in needed(file)
     }
     providers = dict(packages_distributions())
