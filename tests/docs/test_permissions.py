@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit.storage import Storage
 from crm_ops.base import database as databases
 from crm_ops.base import errors, settings, sql
 from crm_ops.base.store import Client
 from crm_ops.catalog import load
 from crm_ops.demo import build, sizes
-from crm_ops.jobs import audit, registry, run
+from crm_ops.jobs import registry, run
 from crm_ops.jobs.work import Request, Tools
 from crm_ops.schema import migrate
 
@@ -57,11 +56,8 @@ def tools(engine: sa.Engine, store: Client) -> Tools:
     )
 
 
-def test_the_documented_role_can_run_all_four_jobs(
-    engine: sa.Engine, store: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documented_role_can_run_all_four_jobs(engine: sa.Engine, store: Client) -> None:
     migrate.upgrade(engine)
-    monkeypatch.setattr(audit, "storage_of", lambda _tools: Storage(str(tmp_path), tmp_path))
 
     results = [
         run.run(job, Request(), tools(engine, store), started_by="test") for job in registry.JOBS
