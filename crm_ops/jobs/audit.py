@@ -8,6 +8,7 @@ job.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from crm_ops.audit import plan as planning
 from crm_ops.audit.layout import Layout, Stored
 from crm_ops.audit.plan import Late, Plan
 from crm_ops.audit.storage import Storage
-from crm_ops.base import database, errors
+from crm_ops.base import database, errors, settings
 from crm_ops.base.results import Done
 from crm_ops.catalog.audit import Audit
 from crm_ops.jobs.work import Request, Tools, Work
@@ -93,8 +94,9 @@ def policy_of(tools: Tools) -> Audit:
 
 
 def storage_of(tools: Tools) -> Storage:
-    """The archive that the catalog names."""
-    return Storage(policy_of(tools).archive, Path(tools.loaded.document.file).resolve().parent)
+    """The archive that this environment names by `CRM_OPS_ARCHIVE`, else the catalog."""
+    named = os.environ.get(settings.ARCHIVE) or policy_of(tools).archive
+    return Storage(named, Path(tools.loaded.document.file).resolve().parent)
 
 
 def look(tools: Tools) -> tuple[Layout, Plan]:
