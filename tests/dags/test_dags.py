@@ -171,7 +171,7 @@ def parameters(dag: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 @each_job
 def test_a_run_without_parameters_concerns_everything(bag: DagBag, job: registry.Job) -> None:
-    everything = {"entities": [], "tenants": [], "dry_run": False}
+    everything = {"entities": [], "tenants": [], "dry_run": False, "mode": "auto"}
     assert parameters(bag.dags[job.dag_id], {}) == everything
 
 

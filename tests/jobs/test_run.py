@@ -38,9 +38,10 @@ def test_a_dry_run_of_any_job_writes_nothing_and_tells_what_a_run_would(tools: T
     assert stored(tools.engine) == before
     assert tools.redis.dbsize() == 0
     done = [go(job, tools) for job in registry.JOBS]
-    for said, did in zip(told[:3], done[:3], strict=True):
-        assert (said.job, said.rows_seen) == (did.job, did.rows_seen)
-        assert said.figures_written > 0
+    assert [each.rows_seen for each in told[:2]] == [each.rows_seen for each in done[:2]]
+    assert [each.figures_written for each in told[:2]] == [
+        each.figures_written for each in done[:2]
+    ]
     assert told[2].details["created_partitions"] == done[2].details["created_partitions"]
     assert told[2].details["detached_partitions"] == done[2].details["detached_partitions"]
 

@@ -141,7 +141,7 @@ def offices(draw: st.DrawFn) -> Office:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(found=st.lists(offices(), min_size=1, max_size=3))
 def test_the_law_all_ways_of_deciding_agree_with_plain_python(

@@ -12,7 +12,7 @@ ORDER BY relname;
 -- The demo's own tables: those named, and months that were detached from the audit log.
 SELECT relname FROM pg_class
 WHERE relnamespace = to_regnamespace('crm') AND relkind IN ('r', 'p') AND NOT relispartition
-    AND (relname = ANY (%(names)s) OR relname ~ '^audit_log_p[0-9]{6}$')
+    AND (relname = ANY (%(names)s) OR relname ~ '^audit_log_p[0-9]{6}(_[0-9]+)?$')
 ORDER BY relname;
 
 -- name: create
