@@ -51,7 +51,6 @@ def test_after_all_four_it_is_healthy(crm_ops: Call, connected: sa.Engine) -> No
 
 
 def test_a_job_that_failed_last_is_told_on_stderr(crm_ops: Call, connected: sa.Engine) -> None:
-    crm_ops("run")
     crm_ops("run", "--task", "warm_caches", "--redis-url", "redis://:s3cret@127.0.0.1:1/0")
 
     told = crm_ops("status")
