@@ -54,7 +54,10 @@ def make(job: JobName, doc: str | None) -> DAG:
         doc_md=(doc or "") + guide.text(job=job, dag_id=row.dag_id, pool=timing.pool),
         tags=row.tags,
         # Without a start date nothing runs before the first tick after it is unpaused.
-        schedule=CronTriggerTimetable(timing.schedule, timezone="UTC"),
+        # A tick that passed shortly before is not made up for: the next one sees all there is.
+        schedule=CronTriggerTimetable(
+            timing.schedule, timezone="UTC", run_immediately=timedelta(0)
+        ),
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=timing.timeout_minutes),
