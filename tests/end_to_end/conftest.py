@@ -37,11 +37,12 @@ def stack() -> Iterator[up.Stack]:
     catalog = where.home / "crm_ops.yaml"
     ours = (ROOT / settings.DEFAULT_CATALOG).read_text()
     catalog.write_text(re.sub("schedule: .*", 'schedule: "0 0 1 1 *"', ours))
+    named = {settings.CATALOG: str(catalog), settings.ARCHIVE: str(where.home / "audit_archive")}
     try:
         with up.stack(
             where,
             prepare=prepare,
-            inherited={**os.environ, settings.CATALOG: str(catalog)},
+            inherited={**os.environ, **named},
             note=lambda _what, _state: None,
         ) as running:
             yield running
