@@ -79,12 +79,19 @@ def _of_entity(
     if state.unusable or request.mode == "full" or (reason and request.dry_run):
         missing = chosen
     else:
+        missing = _missing(tools, counted, chosen)
+        # Whom the changes cannot serve has a batch of its own: no tenant is in two.
+        apart = set(missing)
         leavers = [] if request.tenants else sorted(set(known) - set(chosen))
         yield Work(
             label=f"{name}: changes",
-            arguments={"entity": name, "tenants": chosen, "fold": True, "leavers": leavers},
+            arguments={
+                "entity": name,
+                "tenants": [tenant for tenant in chosen if tenant not in apart],
+                "fold": True,
+                "leavers": leavers,
+            },
         )
-        missing = _missing(tools, counted, chosen)
     with database.transaction(tools.engine) as connection:
         sizes = _sizes(connection, tools.catalog, kind, name, missing) if missing else {}
     for group in _groups(missing, sizes, tools.catalog.limits.rows_per_batch):
