@@ -125,3 +125,14 @@ def test_the_status_tells_what_waits_and_since_when(tools: Tools) -> None:
     assert waiting.oldest_change is not None
     assert after.capture[0].backlog == 0
     assert all(each.proved_at and each.as_of > waiting.oldest_change for each in after.freshness)
+
+
+def test_the_first_refresh_after_capture_tells_each_tenant_once(tools: Tools) -> None:
+    put(tools, Order(1, 1), Order(2, 2))
+    refresh(tools)
+    apply(tools.engine, tools.catalog)
+
+    planned = run.plan("precompute_facets", Request(), tools, started_by="a test")
+
+    asked = [tenant for batch in planned.batches for tenant in batch.arguments["tenants"]]
+    assert sorted(asked) == ["1", "2", "3", shop.NOBODY]
