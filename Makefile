@@ -41,7 +41,7 @@ check: .venv/dev.stamp ## ruff, mypy, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: .venv/dev.stamp ## The benchmarks; results land in docs/benchmarks.md
+bench: .venv/dev.stamp ## The benchmarks (ARGS="folding --size large": one section); results land in docs/benchmarks
 	@$(BIN)/python -m bench $(ARGS)
 
 drill: .venv/dev.stamp ## What must hold when programs race, are killed and lose their cache; minutes

@@ -19,6 +19,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from bench.case import OURS, Case
+from bench.setup import Setup
 from crm_ops.base import database, names, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.facets import DateFacet, Facet, RangesFacet
@@ -26,6 +27,15 @@ from crm_ops.fold import aggregates as declared
 from crm_ops.fold import rebuild
 from crm_ops.fold.rows import Counted
 from crm_ops.publish import aggregates, facets
+
+
+def run(setup: Setup) -> None:
+    """Measure leads and deals."""
+    report = setup.report("counting", "Counting from scratch", __doc__)
+    for name in ("lead", "deal"):
+        entity = counted(setup.engine, setup.catalog, name)
+        for case in (facet_case, aggregate_case):
+            report.case(case(setup.engine, setup.redis, entity, setup.tenants), setup.rounds)
 
 
 def facet_case(

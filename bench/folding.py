@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from bench import counting
 from bench.case import OURS, Case
+from bench.setup import Setup
 from crm_ops.base import database, sql, store
 from crm_ops.changes import ddl, install, logs
 from crm_ops.fold import rebuild, refresh
@@ -26,6 +27,17 @@ from crm_ops.publish import latest
 
 SHARES = (0.01, 0.1, 1.0, 10.0)
 _ROWS = 100_000
+
+
+def run(setup: Setup) -> None:
+    """Measure refreshes of leads after shares of them changed, then writes."""
+    report = setup.report("folding", "Refreshing after changes", __doc__)
+    lead = counting.counted(setup.engine, setup.catalog, "lead")
+    for share in SHARES:
+        case = refresh_case(setup.engine, setup.redis, lead, setup.tenants, share)
+        report.case(case, setup.rounds)
+    for case in write_cases(setup.engine, lead):
+        report.case(case, setup.rounds)
 
 
 def refresh_case(

@@ -17,6 +17,10 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from bench import counting, folding
+from bench.case import OURS
+from bench.report import say, table
+from bench.setup import Setup
 from crm_ops.base import database, names, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.facets import DateFacet, LinkFacet, RangesFacet
@@ -25,7 +29,6 @@ from crm_ops.read.layout import Layout
 from crm_ops.read.layout import read as read_layout
 from crm_ops.read.reader import Reader
 
-OURS = "ours"
 _PAGE = 50
 # The facets that people filter by.
 _FILTERED = ("status", "source", "industry", "owner", "score", "created_month")
@@ -52,6 +55,23 @@ class Waited:
         """The time within which this share of the answers came."""
         ordered = sorted(self.milliseconds)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def run(setup: Setup) -> None:
+    """Measure the largest tenant, and one of about 20,000 rows."""
+    report = setup.report("read", "Reading", __doc__)
+    lead = counting.counted(setup.engine, setup.catalog, "lead")
+    folding.capture(setup.engine, lead, setup.tenants)
+    sized = largest_tenants(setup.engine)
+    small = next((each for each in sized if each[1] < 25_000), sized[-1])
+    for tenant, rows in dict.fromkeys((sized[0], small)):
+        say(f"searches of tenant {tenant}")
+        found = searches(setup.engine, setup.redis, setup.catalog, tenant, 10 * setup.rounds)
+        report.add(f"## Searches of a tenant of {rows:,} leads\n\n{_shown(found)}")
+    tenant, rows = sized[0]
+    say(f"reports of tenant {tenant}")
+    found = reports(setup.engine, setup.catalog, tenant, 10 * setup.rounds)
+    report.add(f"## Reports of a tenant of {rows:,} leads\n\n{_shown(found)}")
 
 
 def searches(
@@ -94,21 +114,21 @@ def reports(engine: sa.Engine, catalog: Catalog, tenant: str, questions: int) ->
     return found
 
 
-def table(found: Sequence[Waited]) -> str:
-    """The answers' times as Markdown; the ratio is of the medians."""
-    lines = [
-        "| question | way | p50 ms | p95 ms | p99 ms | times ours |",
-        "|---|---|---:|---:|---:|---:|",
-    ]
+def _shown(found: Sequence[Waited]) -> str:
     ours = {each.question: each.at(0.5) for each in found if each.way == OURS}
-    for each in found:
-        ratio = each.at(0.5) / ours[each.question]
-        way = f"**{each.way}**" if each.way == OURS else each.way
-        lines.append(
-            f"| {each.question} | {way} | {each.at(0.5):,.1f} | {each.at(0.95):,.1f} |"
-            f" {each.at(0.99):,.1f} | {ratio:.2f} |"
-        )
-    return "\n".join([*lines, ""])
+    heads = ("question", "way", "p50 ms", "p95 ms", "p99 ms", "times ours")
+    return table(
+        heads,
+        [
+            [
+                each.question,
+                f"**{each.way}**" if each.way == OURS else each.way,
+                *(f"{each.at(share):,.1f}" for share in (0.5, 0.95, 0.99)),
+                f"{each.at(0.5) / ours[each.question]:.2f}",
+            ]
+            for each in found
+        ],
+    )
 
 
 def largest_tenants(engine: sa.Engine) -> list[tuple[str, int]]:
@@ -216,4 +236,4 @@ def _all(engine: sa.Engine, query: str, tenant: str) -> None:
         sql.run(connection, query, tenant=tenant).all()
 
 
-__all__ = ["OURS", "Waited", "largest_tenants", "reports", "searches", "table"]
+__all__ = ["Waited", "largest_tenants", "reports", "run", "searches"]

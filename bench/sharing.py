@@ -22,7 +22,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from bench.case import OURS, Case, Timing, measure
+from bench.case import OURS, Case
+from bench.report import table
+from bench.setup import Setup
 from crm_ops.base import database, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.read.access import Access, Record, User
@@ -152,26 +154,19 @@ def questions(seed: int = 7) -> list[tuple[int, int]]:
     return [(drawn.randint(1, USERS), drawn.randint(1, LEADS)) for _ in range(DECISIONS)]
 
 
-def report(
-    engine: sa.Engine,
-    redis: store.Client,
-    rounds: int,
-    table: Callable[[str, str, list[Timing]], str],
-    progress: Callable[[str], None],
-) -> str:
-    """Prepare, measure every case, and write the results as Markdown."""
+def run(setup: Setup) -> None:
+    """Prepare, and measure every case."""
+    engine, redis = setup.engine, setup.redis
+    report = setup.report("sharing", "Who may see what", __doc__)
     prepare(engine)
-
-    def measured(case: Case) -> str:
-        return table(case.title, case.about, measure(case, rounds, progress))
-
-    parts = [(__doc__ or "").split("\n\n", 1)[1].strip() + "\n"]
-    parts += [measured(may_case(engine, redis, count)) for count in (1, 40, 200)]
+    for count in (1, 40, 200):
+        report.case(may_case(engine, redis, count), setup.rounds)
     set_rules(engine, 40)
-    parts += [_latencies(engine, redis, readers) for readers in (1, 8)]
-    parts += [measured(page_case(engine)), measured(warm_case(engine, redis))]
-    parts.append(_contention(engine))
-    return "\n".join(parts)
+    for readers in (1, 8):
+        report.add(_latencies(engine, redis, readers))
+    for case in (page_case(engine), warm_case(engine, redis)):
+        report.case(case, setup.rounds)
+    report.add(_contention(engine))
 
 
 def _contention(engine: sa.Engine) -> str:
@@ -213,17 +208,15 @@ def _write(url: str, writer: int, begin: float, seconds: float) -> int:
 
 
 def _latencies(engine: sa.Engine, redis: store.Client, readers: int) -> str:
-    lines = [
-        f"## one decision, 40 rules, {readers} reader{'s' if readers > 1 else ''}\n",
-        "The cost of the permission is the median above the floor's.\n",
-        "| way | median ms | 95 % below, ms | cost ms |",
-        "|---|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {way} | {median:.3f} | {most:.3f} | {cost:.3f} |"
+    shown = [
+        [way, f"{median:.3f}", f"{most:.3f}", f"{cost:.3f}"]
         for way, median, most, cost in latencies(engine, redis, readers)
     ]
-    return "\n".join([*lines, ""])
+    return (
+        f"## one decision, 40 rules, {readers} reader{'s' if readers > 1 else ''}\n\n"
+        "The cost of the permission is the median above the floor's.\n\n"
+        + table(("way", "median ms", "p95 ms", "cost ms"), shown)
+    )
 
 
 def ways(engine: sa.Engine, redis: store.Client) -> Mapping[str, Callable[[Any, int, int], bool]]:

@@ -11,9 +11,15 @@ pytest_plugins = ("tests.servers",)
 
 
 def pytest_configure() -> None:
-    """A shell ignores Ctrl-C for what it runs in the background; the tests are about Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """A shell in the background, and nohup, ignore signals that the tests are about."""
+    usual = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGHUP: signal.SIG_DFL,
+    }
+    for number, handler in usual.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
