@@ -58,6 +58,7 @@ def read(
             codec.AggregateFigures(
                 aggregate=name,
                 tenant=tenant,
+                definition=members[0].definition,
                 version=members[0].version,
                 as_of=members[0].as_of,
                 figures=figures,

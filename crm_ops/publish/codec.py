@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 VERSION_DIGITS = 20
 
 
@@ -32,11 +32,15 @@ class Facet(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FacetCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """All facet counts of one tenant and entity as of one moment."""
+    """All facet counts of one tenant and entity as of one moment.
+
+    `definition` is the checksum of what the catalog declared when they were made.
+    """
 
     format: int = FORMAT
     entity: str
     tenant: str
+    definition: str
     version: int
     as_of: datetime
     total: int
@@ -55,11 +59,12 @@ class Figure(msgspec.Struct, frozen=True, array_like=True):
 
 
 class AggregateFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures of one tenant and aggregate as of one moment."""
+    """All figures of one tenant and aggregate as of one moment; `definition` as facet counts'."""
 
     format: int = FORMAT
     aggregate: str
     tenant: str
+    definition: str
     version: int
     as_of: datetime
     figures: list[Figure]

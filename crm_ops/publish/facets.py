@@ -76,6 +76,7 @@ def _tenant(
     return codec.FacetCounts(
         entity=name,
         tenant=first.tenant,
+        definition=first.definition,
         version=first.version,
         as_of=first.as_of,
         total=first.counted,

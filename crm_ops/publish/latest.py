@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
 import sqlalchemy as sa
 
@@ -32,14 +33,15 @@ def publish(
 ) -> Written:
     """Publish the figures of those of `tenants` that Redis is behind with; all on `everything`.
 
-    Where the moment's key is gone, Redis lost what it had, and is given everything, too.
+    Where the moment is gone or of another format, so may all else be: Redis is given everything.
     """
     made_with = definition.of(counted, kind).id
     bound = {"kind": kind, "entity": counted.name, "definition": made_with}
     load = statements.load("crm_ops.publish")
     key = names.moment_key(kind, counted.name)
     with store.translated(client):
-        lost = not client.exists(key)
+        held = cast("bytes | None", client.get(key))
+    lost = codec.moment(held, kind, counted.name) is None
     with database.transaction(engine) as connection:
         behind = sql.run(
             connection, load["behind"], bound, tenants=list(tenants), everything=everything or lost
