@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 
@@ -46,6 +46,22 @@ class Tools:
         return self.loaded.catalog
 
 
+class Sight(Protocol):
+    """What it takes to look how things stand; the tools of a job are enough."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The CRM's PostgreSQL."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the catalog file declares."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Says what time it is."""
+
+
 @dataclass(frozen=True)
 class Work:
     """One batch as a job plans it: a label for people, and JSON-ready arguments for its `do`."""
@@ -74,4 +90,4 @@ class Plan:
     batches: tuple[Batch, ...]
 
 
-__all__ = ["Batch", "Mode", "Plan", "Request", "Tools", "Work"]
+__all__ = ["Batch", "Mode", "Plan", "Request", "Sight", "Tools", "Work"]
