@@ -1,4 +1,4 @@
-"""The audit log as a line through time: what is attached, what left it, what is archived, what held."""
+"""The audit log as a line through time: what is attached, detached, archived, dropped, and held."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from crm_ops.base import sql, statements
 from crm_ops.base.sql import Relation
 from crm_ops.catalog.audit import Audit
 
-State = Literal[
-    "attached", "restored", "detached", "exported", "verified", "archived", "dropped"
-]
+State = Literal["attached", "restored", "detached", "exported", "verified", "archived", "dropped"]
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from datetime import datetime
 from crm_ops.audit import timeline
 from crm_ops.base import database
 from crm_ops.catalog.schedule import JobName
-from crm_ops.jobs import caches, failures, status, trend
+from crm_ops.jobs import caches, failures, incidents, status, trend
 from crm_ops.jobs.work import Sight
 from crm_ops.schema import migrate
 
 
 @dataclass(frozen=True)
 class Overview:
-    """How things stand, how they went, and what the audit log's months are, as of `read_at`.
+    """How things stand, how they went, and who was told, as of `read_at`.
 
     `failed` are the tenants of each job's last run that failed; a job without any is left out.
     """
@@ -32,6 +32,7 @@ class Overview:
     timeline: tuple[timeline.Stage, ...]
     minimum_runway_days: int | None
     caches: caches.Caches
+    incidents: tuple[incidents.Incident, ...]
 
 
 def read(sight: Sight) -> Overview:
@@ -53,6 +54,7 @@ def read(sight: Sight) -> Overview:
             timeline=stages,
             minimum_runway_days=policy.minimum_runway_days if policy else None,
             caches=caches.read(connection),
+            incidents=incidents.read(connection),
         )
 
 

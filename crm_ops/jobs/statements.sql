@@ -83,7 +83,8 @@ SELECT run_id, tenant, why, of_run
 FROM (
     SELECT batch.run_id, failure.key AS tenant, failure.value AS why,
            count(*) OVER (PARTITION BY batch.run_id)::integer AS of_run,
-           row_number() OVER (PARTITION BY batch.run_id ORDER BY batch.number, failure.key) AS place
+           row_number() OVER (PARTITION BY batch.run_id
+                              ORDER BY batch.number, length(failure.key), failure.key) AS place
     FROM crm_ops.batch AS batch
     CROSS JOIN LATERAL jsonb_each_text(batch.failures) AS failure
     WHERE batch.run_id = ANY(%(runs)s::bigint[])
@@ -158,3 +159,23 @@ CROSS JOIN LATERAL (
     WHERE refresh.tenant = shown.tenant
 ) AS parts
 ORDER BY shown.place;
+
+-- name: incidents
+-- The newest alerts, open ones first, each with its deliveries. What a channel answered stays out: it
+-- may hold an address that is a secret.
+SELECT alert.id, alert.kind, alert.subject, alert.message, alert.opened_at, alert.recovered_at,
+       coalesce((
+           SELECT jsonb_agg(jsonb_build_object(
+                      'channel', sent.channel, 'recipient', sent.recipient, 'phase', sent.phase,
+                      'state', sent.state, 'attempts', sent.attempts,
+                      'delivered_at', sent.delivered_at
+                  ) ORDER BY sent.id)
+           FROM crm_ops.alert_delivery AS sent WHERE sent.alert_id = alert.id
+       ), '[]') AS deliveries
+FROM (
+    (SELECT * FROM crm_ops.alert WHERE state = 'open' ORDER BY opened_at DESC LIMIT %(most)s)
+    UNION ALL
+    (SELECT * FROM crm_ops.alert WHERE state = 'recovered' ORDER BY opened_at DESC LIMIT %(most)s)
+) AS alert
+ORDER BY alert.recovered_at IS NOT NULL, alert.opened_at DESC, alert.id DESC
+LIMIT %(most)s;

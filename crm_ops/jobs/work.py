@@ -13,7 +13,7 @@ from crm_ops.base.store import Client
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.load import Loaded
 
-Mode = Literal["auto", "incremental", "full"]
+Mode = Literal["auto", "incremental", "full", "verify"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Request:
     """What a run is asked to do; an empty `entities` or `tenants` means all of them.
 
     `mode` is how figures are brought up to date: "incremental" folds the changes and refuses where
-    that would not be exact, "full" counts anew, "auto" folds where it can.
+    that would not be exact, "full" counts anew, "auto" folds where it can. "verify" compares
+    with a count of the rows and changes no figure.
     """
 
     entities: tuple[str, ...] = ()
