@@ -136,7 +136,7 @@ def test_alerts_come_with_whom_they_reached_and_open_ones_first(tools: Tools) ->
         " recovered_at) VALUES"
         " ('late:warm_caches', 'late', 'warm_caches', 'it is late', 'open', now() - interval '2 h',"
         " NULL),"
-        " ('drift:lead', 'drift', 'lead', 'it drifted', 'recovered', now() - interval '1 h', now())",
+        " ('drift:lead', 'drift', 'lead', 'it drifted', 'recovered', now() - interval '1h', now())",
         "INSERT INTO crm_ops.alert_delivery (alert_id, channel, recipient, phase, state, attempts,"
         " last_error, next_attempt_at) VALUES"
         " (1, 'email', 'ops', 'opened', 'failed', 5, 'https://hooks/s3cret refused', now())",
@@ -144,12 +144,8 @@ def test_alerts_come_with_whom_they_reached_and_open_ones_first(tools: Tools) ->
     late, drift = overview.read(tools).incidents
     assert (late.subject, late.recovered_at, drift.subject) == ("warm_caches", None, "lead")
     (sent,) = late.deliveries
-    assert (sent.channel, sent.recipient, sent.state, sent.attempts) == (
-        "email",
-        "ops",
-        "failed",
-        5,
-    )
+    assert (sent.channel, sent.recipient) == ("email", "ops")
+    assert (sent.state, sent.attempts) == ("failed", 5)
     assert "s3cret" not in repr(late)
 
 
