@@ -34,7 +34,7 @@ def command(
     ] = False,
     mode: Annotated[
         Mode,
-        typer.Option("--mode", help="Fold the changes where that is exact, only fold, or recount."),
+        typer.Option("--mode", help="Fold the changes where exact, only fold, recount, compare."),
     ] = "auto",
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,

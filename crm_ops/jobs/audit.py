@@ -22,6 +22,7 @@ from crm_ops.audit.storage import Storage
 from crm_ops.base import database, errors, settings
 from crm_ops.base.results import Done
 from crm_ops.catalog.audit import Audit
+from crm_ops.jobs import verification
 from crm_ops.jobs.work import Request, Tools, Work
 from crm_ops.sources import check
 
@@ -32,8 +33,9 @@ REPORT = "report"
 T = TypeVar("T", bound=Stored | Late)
 
 
-def plan(_request: Request, tools: Tools) -> list[Work]:
+def plan(request: Request, tools: Tools) -> list[Work]:
     """Ensure the months ahead; a batch for each table that leaves; the figures afterwards."""
+    verification.refuse(request, "audit_maintenance")
     policy = policy_of(tools)
     with database.transaction(tools.engine) as connection:
         check.check(connection, tools.loaded)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.results import Done, JobResult, State
+from crm_ops.jobs import registry
 from crm_ops.jobs.work import Batch, Request, Work
 
 # No job may run this long (the catalog's timeouts are shorter): what is open longer was killed.
@@ -170,8 +171,13 @@ def finish(
 def last_runs(engine: sa.Engine) -> dict[str, LastRun]:
     """The newest run of each job, by job."""
     with database.transaction(engine) as connection:
-        rows = sql.run(connection, _sql("last_runs")).mappings()
-        return {row["job"]: LastRun(**row) for row in rows}
+        return newest(connection)
+
+
+def newest(connection: sa.Connection) -> dict[str, LastRun]:
+    """The newest run of each job, by job, as the caller's transaction sees it."""
+    rows = sql.run(connection, _sql("last_runs"), jobs=list(registry.JOBS)).mappings()
+    return {row["job"]: LastRun(**row) for row in rows}
 
 
 def _sql(name: str) -> str:
@@ -192,5 +198,6 @@ __all__ = [
     "finish",
     "finish_batch",
     "last_runs",
+    "newest",
     "outcomes",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 
@@ -13,7 +13,7 @@ from crm_ops.base.store import Client
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.load import Loaded
 
-Mode = Literal["auto", "incremental", "full"]
+Mode = Literal["auto", "incremental", "full", "verify"]
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class Request:
     """What a run is asked to do; an empty `entities` or `tenants` means all of them.
 
     `mode` is how figures are brought up to date: "incremental" folds the changes and refuses where
-    that would not be exact, "full" counts anew, "auto" folds where it can.
+    that would not be exact, "full" counts anew, "auto" folds where it can. "verify" compares
+    with a count of the rows and changes no figure.
     """
 
     entities: tuple[str, ...] = ()
@@ -44,6 +45,22 @@ class Tools:
     def catalog(self) -> Catalog:
         """What the catalog file declares."""
         return self.loaded.catalog
+
+
+class Sight(Protocol):
+    """What it takes to look how things stand; the tools of a job are enough."""
+
+    @property
+    def engine(self) -> sa.Engine:
+        """The CRM's PostgreSQL."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the catalog file declares."""
+
+    @property
+    def clock(self) -> Callable[[], datetime]:
+        """Says what time it is."""
 
 
 @dataclass(frozen=True)
@@ -74,4 +91,4 @@ class Plan:
     batches: tuple[Batch, ...]
 
 
-__all__ = ["Batch", "Mode", "Plan", "Request", "Tools", "Work"]
+__all__ = ["Batch", "Mode", "Plan", "Request", "Sight", "Tools", "Work"]
