@@ -18,6 +18,9 @@ DEFINITION = Relation(SCHEMA, "definition")
 MOMENT = Relation(SCHEMA, "moment")
 CAPTURE = Relation(SCHEMA, "capture")
 REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
+BITMAP_SET = Relation(SCHEMA, "bitmap_set")
+BITMAP_POSITION = Relation(SCHEMA, "bitmap_position")
+BITMAP = Relation(SCHEMA, "bitmap")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 ALERT = Relation(SCHEMA, "alert")
@@ -70,6 +73,9 @@ __all__ = [
     "ALERT_DELIVERY",
     "AUDIT_PARTITION",
     "BATCH",
+    "BITMAP",
+    "BITMAP_POSITION",
+    "BITMAP_SET",
     "CAPTURE",
     "DEFINITION",
     "FACET_COUNT",

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.state import State
-from crm_ops.fold import aggregates, definition, recount, rows, statement
+from crm_ops.fold import aggregates, bitmaps, definition, recount, rows, statement
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ def within(
     connection: sa.Connection, counted: rows.Counted, state: State, *, as_of: datetime
 ) -> Drained:
     """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
+    moved = bitmaps.pending(connection, counted)
     row = sql.run(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()
@@ -52,6 +53,7 @@ def within(
     touched = sorted({*row.facets, *row.aggregates})
     load = statements.load("crm_ops.fold")
     found = _swept(connection, counted, row.facets, row.aggregates)
+    bitmaps.settle(connection, counted, moved, as_of=as_of)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     return Drained(row.changes, row.written, tuple(touched), recounted, tuple(found), repairs)
