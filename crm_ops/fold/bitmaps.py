@@ -49,7 +49,7 @@ def pending(connection: sa.Connection, counted: rows.Counted) -> Pending:
         return {}
     found: dict[int, dict[Place, Change]] = defaultdict(dict)
     log = logs.relation(counted.name)
-    for row in sql.stream(connection, bits.changes(counted, log), **bound):
+    for row in sql.run(connection, bits.changes(counted, log), bound):
         change = Change(positions.of(row.came), positions.of(row.went))
         found[row.set_id][row.facet, row.bucket] = change
     for name, facet in links.of_entity(counted):
@@ -122,7 +122,7 @@ def _relinked(
     load = statements.load("crm_ops.fold", "bitmaps.sql")
     touched: dict[int, BitMap] = {}
     linked: dict[int, dict[str | None, BitMap]] = defaultdict(dict)
-    for row in sql.stream(connection, statement, **bound):
+    for row in sql.run(connection, statement, bound):
         if row.touched:
             touched[row.set_id] = positions.of(row.bits)
         else:

@@ -58,9 +58,7 @@ def _all_of(kept: Mapping[str, BitMap], everything: BitMap | None) -> BitMap | N
     return BitMap.intersection(*few_first) if few_first else everything
 
 
-def _by_bucket(
-    question: Question, held: Held, name: str, rows: BitMap | None
-) -> dict[Bucket, int]:
+def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -> dict[Bucket, int]:
     there = held.places.get(name, {})
     if rows is None or len(rows) == len(held.everything):
         return {bucket: n for bucket, each in there.items() if (n := len(each))}
