@@ -30,7 +30,7 @@ def chosen(
     The bucket None stands for the rows without a value, of a link facet those without a link.
     """
     facet = layout.entity.facets[name]
-    found: set[Bucket] = {None} & set(wanted)
+    found: set[Bucket] = {each for each in wanted if each is None}
     for each in wanted:
         if each is None:
             continue
