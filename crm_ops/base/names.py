@@ -39,6 +39,11 @@ def facets_key(entity: str, tenant: str) -> str:
     return f"{_PREFIX}:facets:{_safe(entity)}:{_safe(tenant)}"
 
 
+def bitmaps_key(entity: str, tenant: str) -> str:
+    """The Redis key of the bitmaps of one tenant's rows of one entity."""
+    return f"{_PREFIX}:bitmaps:{_safe(entity)}:{_safe(tenant)}"
+
+
 def aggregates_key(aggregate: str, tenant: str) -> str:
     """The Redis key of one tenant's figures of one aggregate."""
     return f"{_PREFIX}:aggregates:{_safe(aggregate)}:{_safe(tenant)}"
@@ -87,6 +92,7 @@ __all__ = [
     "SCHEMA",
     "SHARING_EPOCH",
     "aggregates_key",
+    "bitmaps_key",
     "bounded",
     "facets_key",
     "moment_key",

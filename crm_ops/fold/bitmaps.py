@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from pyroaring import BitMap
@@ -153,10 +154,9 @@ def _apply(
     if left:
         sql.run(connection, load["free"], set=set_id, positions=left.to_array().tolist())
     given = all_rows.came.max() + 1 if all_rows.came else 0
-    version = sql.run(
-        connection, load["moved"], set=set_id, as_of=as_of, positions=given
-    ).scalar_one()
-    _write(connection, set_id, version, written)
+    made = sql.run(connection, load["moved"], set=set_id, as_of=as_of, positions=given).one()
+    _write(connection, made, written)
+    sql.run(connection, load["finish"], set=set_id, positions=given)
 
 
 def _make(
@@ -185,10 +185,10 @@ def _make(
                 found.close()
                 _give_up(connection, counted, tenant, begun.id)
                 return
-            _write(connection, begun.id, begun.version, made)
+            _write(connection, begun, made)
             emptied -= set(made)
-    _write(connection, begun.id, begun.version, dict.fromkeys(emptied, BitMap()))
-    sql.run(connection, load["moved"], set=begun.id, as_of=as_of, positions=begun.positions + given)
+    _write(connection, begun, dict.fromkeys(emptied, BitMap()))
+    sql.run(connection, load["finish"], set=begun.id, positions=begun.positions + given)
 
 
 def _give_up(connection: sa.Connection, counted: rows.Counted, tenant: str, set_id: int) -> None:
@@ -216,22 +216,24 @@ def _read(connection: sa.Connection, set_id: int, places: Sequence[Place]) -> di
     return {(row.facet, row.bucket): BitMap.deserialize(row.bits) for row in found}
 
 
-def _write(
-    connection: sa.Connection, set_id: int, version: int, written: Mapping[Place, BitMap]
-) -> None:
+def _write(connection: sa.Connection, made: Any, written: Mapping[Place, BitMap]) -> None:
+    """Write bitmaps of the set `made`: a row of (id, version, secret)."""
     statement = statements.load("crm_ops.fold", "bitmaps.sql")["write"]
     every = list(written)
     for at in range(0, len(every), _AT_ONCE):
         places = every[at : at + _AT_ONCE]
+        secret = made.secret.bytes
+        packed = {place: positions.packed(written[place]) for place in places}
         sql.run(
             connection,
             statement,
-            set=set_id,
-            version=version,
+            set=made.id,
+            version=made.version,
             facets=[facet for facet, _ in places],
             buckets=[bucket for _, bucket in places],
             ns=[len(written[place]) for place in places],
-            bits=[positions.packed(written[place]) for place in places],
+            digests=[positions.digest(secret, *place, each) for place, each in packed.items()],
+            bits=list(packed.values()),
         )
 
 

@@ -58,14 +58,21 @@ VALUES (%(entity)s, %(tenant)s, (extract(epoch FROM %(as_of)s::timestamptz) * 10
 ON CONFLICT (entity, tenant) DO UPDATE
 SET version = greatest(excluded.version, stored.version + 1), as_of = excluded.as_of,
     definition = excluded.definition, unusable = NULL
-RETURNING id, version, positions;
+RETURNING id, version, positions, secret;
 
 -- name: moved
--- Gives a set a new version, and notes positions that were given.
+-- Gives a set a new version, and notes positions that were given; its bitmaps are written after it.
 UPDATE crm_ops.bitmap_set
 SET version = greatest((extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint, version + 1),
     as_of = %(as_of)s, positions = greatest(positions, %(positions)s)
-WHERE id = %(set)s RETURNING version;
+WHERE id = %(set)s RETURNING id, version, secret;
+
+-- name: finish
+-- Notes what the bitmaps of a set are together, after they were written.
+UPDATE crm_ops.bitmap_set
+SET positions = greatest(positions, %(positions)s),
+    digest = (SELECT coalesce(sum(digest), 0) FROM crm_ops.bitmap WHERE set_id = %(set)s)
+WHERE id = %(set)s;
 
 -- name: read
 -- Some bitmaps of a set; only reads.
@@ -76,18 +83,34 @@ JOIN unnest(%(facets)s::text[], %(buckets)s::text[]) AS asked (facet, bucket)
    = (asked.facet, coalesce(asked.bucket, ''), asked.bucket IS NULL)
 WHERE stored.set_id = %(set)s;
 
+-- name: sets
+-- The sets of some tenants that are searched with; only reads.
+SELECT made.id, made.tenant, refresh.counted
+FROM crm_ops.bitmap_set AS made
+JOIN crm_ops.refresh AS refresh
+  ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
+ AND refresh.captured AND refresh.definition = made.definition
+WHERE made.entity = %(entity)s AND made.tenant = ANY(%(tenants)s::text[])
+  AND made.unusable IS NULL
+ORDER BY made.tenant;
+
+-- name: whole
+-- All bitmaps of a set that hold rows; only reads.
+SELECT facet, bucket, bits FROM crm_ops.bitmap WHERE set_id = %(set)s AND n <> 0;
+
 -- name: buckets
 -- The buckets of a set that hold rows; only reads.
 SELECT facet, bucket FROM crm_ops.bitmap WHERE set_id = %(set)s AND n <> 0;
 
 -- name: write
 -- Writes bitmaps whole; safe to repeat.
-INSERT INTO crm_ops.bitmap AS stored (set_id, facet, bucket, version, n, bits)
-SELECT %(set)s, facet, bucket, %(version)s, n, bits
-FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(ns)s::bigint[], %(bits)s::bytea[])
-  AS given (facet, bucket, n, bits)
+INSERT INTO crm_ops.bitmap AS stored (set_id, facet, bucket, version, n, digest, bits)
+SELECT %(set)s, facet, bucket, %(version)s, n, digest, bits
+FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(ns)s::bigint[], %(digests)s::bigint[],
+            %(bits)s::bytea[])
+  AS given (facet, bucket, n, digest, bits)
 ON CONFLICT (set_id, facet, bucket) DO UPDATE
-SET version = excluded.version, n = excluded.n, bits = excluded.bits
+SET version = excluded.version, n = excluded.n, digest = excluded.digest, bits = excluded.bits
 WHERE stored.bits <> excluded.bits;
 
 -- name: free

@@ -17,11 +17,12 @@ import sqlalchemy as sa
 from crm_ops.base import errors
 from crm_ops.base.names import BITMAP, BITMAP_SET, MOMENT, REFRESH
 from crm_ops.catalog.facets import LinkFacet, LookupFacet
-from crm_ops.read import candidates, counts, kept, labels, page, sideways
+from crm_ops.read import candidates, counts, kept, labels, newer, page, sideways
 from crm_ops.read.answers import Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.kept import Held, Kept
+from crm_ops.read.published import Published
 from crm_ops.read.question import Question
 from crm_ops.read.sideways import Counted
 from crm_ops.read.trips import Ask, since, timed
@@ -44,10 +45,12 @@ class Found:
     page: Sequence[Any]
 
 
-def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found | None:
+def answer(
+    question: Question, published: Published, held: Kept, ask: Ask, steps: list[Step]
+) -> Found | None:
     """The answer by bitmaps, or of a tenant without them (version 0) by SQL; None if by neither."""
     name = question.layout.counted.name
-    known = held.get(name, question.tenant)
+    known = _newest(question, published, held.get(name, question.tenant), steps)
     for _ in range(_TRIES):
         if known is None:
             row = timed(ask, _first(question), _FIRST, steps)
@@ -62,11 +65,25 @@ def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found
                 held.forget(name, question.tenant)
                 return None
             row = found
-            if (row.set_id, row.version) == (known.set_id, known.version):
+            if row.same:
+                held.put(name, question.tenant, known)
                 return _served(question, known, asked, row, ask, steps)
         known = _moved(known, row, steps)
         held.put(name, question.tenant, known)
     return None
+
+
+def _newest(
+    question: Question, published: Published, known: Held | None, steps: list[Step]
+) -> Held | None:
+    """What Redis has of newer bitmaps, which saves a trip to PostgreSQL after a fold."""
+    if known is None:
+        return None
+    began = time.perf_counter()
+    found = newer.bitmaps(published, question.layout, question.tenant, known)
+    what = "no newer bitmaps" if found is None else "the bitmaps that changed"
+    steps.append(Step("redis", what, since(began)))
+    return found or known
 
 
 def _of_large(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any] | None:
@@ -149,7 +166,7 @@ def _served(
         # So many rows changed since that others, further on, belong on the page.
         asked = _Asked(asked.counted, Choice(None, asked.choice.walk_ms, asked.choice.lookup_ms))
         row = timed(ask, asked.statement(question, known), asked.what, steps)
-        if (row.set_id, row.version) != (known.set_id, known.version):
+        if not row.same:
             return None
     shown = {(facet, bucket): label for facet, bucket, label in row.labels or ()}
     counted = [
@@ -169,7 +186,9 @@ def _counted(row: sa.Row[Any]) -> Found:
 def _moved(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held:
     began = time.perf_counter()
     changed = [(facet, bucket, bytes.fromhex(bits)) for facet, bucket, bits in row.changed or ()]
-    found = kept.moved(known, row.set_id, row.version, changed)
+    # What is of the newest version and not the same was never right: nothing of it is kept.
+    base = None if known is not None and known.version == row.version else known
+    found = kept.moved(base, row.set_id, row.version, row.secret.bytes, changed)
     size = sum(len(bits) for _, _, bits in changed)
     what = f"bitmaps: {len(changed):,} read, {size:,} bytes"
     steps.append(Step("process", what, since(began)))
@@ -198,21 +217,29 @@ def _page(question: Question, rows: Condition) -> Condition:
     return page.statement(question.layout, question.order, rows, question.after, question.limit)
 
 
-_SAME = "made.id = %(known_set)s AND made.version = %(known_version)s"
+_SAME = (
+    "made.id = %(known_set)s AND made.version = %(known_version)s"
+    " AND made.digest = %(known_digest)s::numeric"
+)
 
 
 def _statement(
     question: Question, known: Held | None, more: Mapping[str, str], values: Mapping[str, Any]
 ) -> Condition:
-    """One row: the set, its version and moment, the bitmaps changed since `known`, and `more`."""
+    """One row: the set, its version and moment, the bitmaps changed since `known`, and `more`.
+
+    Where `known` is of the newest version and yet another, all bitmaps.
+    """
     return Condition(
         f"""
-SELECT made.id AS set_id, made.version, greatest(made.as_of, moment.as_of) AS as_of,
+SELECT made.id AS set_id, made.version, made.secret, greatest(made.as_of, moment.as_of) AS as_of,
+       {_SAME} AS same,
        CASE WHEN NOT ({_SAME}) THEN (
          SELECT json_agg(json_build_array(facet, bucket, encode(bits, 'hex')) ORDER BY n DESC)
          FROM {BITMAP.quoted} AS stored
          WHERE stored.set_id = made.id
-           AND (made.id <> %(known_set)s OR stored.version > %(known_version)s)
+           AND (made.id <> %(known_set)s OR stored.version > %(known_version)s
+                OR made.version = %(known_version)s)
        ) END AS changed,
        {", ".join(f"{text} AS {name}" for name, text in more.items())}
 FROM (VALUES (true)) AS always
@@ -229,6 +256,7 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
             **values,
             "known_set": 0 if known is None else known.set_id,
             "known_version": 0 if known is None else known.version,
+            "known_digest": "0" if known is None else str(known.digest),
             "stored_entity": question.layout.counted.name,
             "stored_tenant": question.tenant,
             "made_with": question.layout.made_with["facets"],

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Lock
 
 from pyroaring import BitMap
+
+from crm_ops.fold import positions
 
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -21,19 +24,29 @@ Places = Mapping[str, Mapping[str | None, BitMap]]
 
 @dataclass(frozen=True)
 class Held:
-    """The bitmaps of one tenant and entity; `sizes` are their bytes, by (facet, bucket)."""
+    """The bitmaps of one tenant and entity; `sizes` are their bytes, `digests` tell what they are.
+
+    Both by (facet, bucket).
+    """
 
     set_id: int
     version: int
-    places: Places
+    secret: bytes = field(repr=False)
+    places: Places = field(repr=False)
     sizes: Mapping[tuple[str, str | None], int]
+    digests: Mapping[tuple[str, str | None], int]
+
+    @cached_property
+    def digest(self) -> int:
+        """What tells this set from any other, as the fold made it."""
+        return sum(self.digests.values())
 
     @property
     def everything(self) -> BitMap:
         """All rows of the tenant."""
         return self.places.get("", {}).get(None, BitMap())
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """What they take, as they are stored."""
         return sum(self.sizes.values())
@@ -43,16 +56,19 @@ def moved(
     held: Held | None,
     set_id: int,
     version: int,
+    secret: bytes,
     changed: Iterable[tuple[str, str | None, bytes]],
 ) -> Held:
     """`held` with the bitmaps that changed until `version`; of another set nothing is kept."""
     known = held if held is not None and held.set_id == set_id else None
     places = {} if known is None else {name: dict(each) for name, each in known.places.items()}
     sizes = {} if known is None else dict(known.sizes)
+    digests = {} if known is None else dict(known.digests)
     for facet, bucket, bits in changed:
         places.setdefault(facet, {})[bucket] = BitMap.deserialize(bits)
         sizes[facet, bucket] = len(bits)
-    return Held(set_id, version, places, sizes)
+        digests[facet, bucket] = positions.digest(secret, facet, bucket, bits)
+    return Held(set_id, version, secret, places, sizes, digests)
 
 
 class Kept:

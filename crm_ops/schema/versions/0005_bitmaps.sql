@@ -1,6 +1,8 @@
 -- Which rows of a large tenant are in which bucket, as Roaring bitmaps over the rows' positions.
 -- `version` grows with every change of a bitmap of the set; `definition` is what it was made with;
--- `positions` is the first position never given; `unusable` says why the set has no bitmaps.
+-- `positions` is the first position never given; `unusable` says why the set has no bitmaps;
+-- `digest` is the sum of its bitmaps' digests, which nobody makes who does not know the `secret`: by
+-- them a reader knows whether what came by another way is ours, and all of it.
 CREATE TABLE crm_ops.bitmap_set (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     entity text NOT NULL,
@@ -9,6 +11,8 @@ CREATE TABLE crm_ops.bitmap_set (
     as_of timestamptz NOT NULL,
     definition text NOT NULL,
     positions integer NOT NULL,
+    digest numeric NOT NULL DEFAULT 0,
+    secret uuid NOT NULL DEFAULT gen_random_uuid(),
     unusable text,
     UNIQUE (entity, tenant)
 ) WITH (fillfactor = 50);
@@ -30,6 +34,7 @@ CREATE TABLE crm_ops.bitmap (
     bucket text,
     version bigint NOT NULL,
     n bigint NOT NULL,
+    digest bigint NOT NULL,
     bits bytea NOT NULL,
     UNIQUE NULLS NOT DISTINCT (set_id, facet, bucket)
 );
