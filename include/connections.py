@@ -26,16 +26,18 @@ REDIS = "crm_redis"
 _POSTGRES_EXTRAS = {"application_name": "crm-ops", "connect_timeout": 5}
 
 
-def engine(limits: database.Limits) -> sa.Engine:
+def engine(limits: database.Limits, *, most: int | None = None) -> sa.Engine:
     """An engine on `crm_postgres` with bounded waits; it connects at its first statement.
 
+    With `most` it holds no more connections, and who finds none free for two seconds is refused.
     Raises SettingsError where Airflow has no such connection.
     """
     connection = _found(POSTGRES)
     connection.extra = json.dumps({**_POSTGRES_EXTRAS, **connection.extra_dejson})
     hook = PostgresHook(connection=connection)
     # Made by the hook: its engine alone would leave the extras out, TLS settings among them.
-    made = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "pool_pre_ping": True})
+    bound = {"pool_size": most, "max_overflow": 0, "pool_timeout": 2} if most else {}
+    made = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "pool_pre_ping": True, **bound})
     return database.bounded(made, limits)
 
 
