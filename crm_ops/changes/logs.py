@@ -56,7 +56,8 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> list[Log]:
 
 def relation(entity: str, facet: str | None = None) -> Relation:
     """The log of an entity's own table, or of the link table of one of its facets."""
-    own = ("log", entity) if facet is None else ("link", entity, facet)
+    # No name of the catalog holds a dot: the parts cannot be taken for another entity's.
+    own = ("log", entity) if facet is None else ("link", f"{entity}.{facet}")
     return Relation(names.SCHEMA, names.bounded(*own))
 
 
