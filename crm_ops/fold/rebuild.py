@@ -124,6 +124,8 @@ def _count(
         }
         if captured:
             bitmaps.anew(connection, counted, group, as_of=as_of)
+        else:
+            bitmaps.drop(connection, counted, group)
         return counts[kind]
 
 
