@@ -1,16 +1,24 @@
-"""Opens PostgreSQL and Redis by Airflow's connections `crm_postgres` and `crm_redis`."""
+"""Opens PostgreSQL and Redis by Airflow's connections `crm_postgres` and `crm_redis`.
+
+The connection `crm_archive` holds the credential of an audit archive that is an object store.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 
 import sqlalchemy as sa
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
-from crm_ops.base import airflow_connection, database, errors, store
+from crm_ops.base import airflow_connection, database, errors, settings, store
+from crm_ops.base.archive import Archive
+from crm_ops.catalog.catalog import Catalog
 
+ARCHIVE = "crm_archive"
 POSTGRES = "crm_postgres"
 REDIS = "crm_redis"
 
@@ -48,6 +56,23 @@ def redis() -> store.Client:
     return store.client(airflow_connection.redis(f"the connection {REDIS}", described))
 
 
+def archive(environment: Mapping[str, str], catalog: Catalog) -> Archive:
+    """Where the audit archive lies if not where the catalog says, and the credential for it.
+
+    Airflow is asked for `crm_archive` only where the archive is a URL; where there is no such
+    connection, the file system finds its credential in the environment by itself.
+    """
+    url = environment.get(settings.ARCHIVE) or None
+    declared = catalog.audit.archive if catalog.audit else ""
+    if "://" not in (url or declared):
+        return Archive(url)
+    try:
+        described = json.dumps(Connection.get(ARCHIVE).to_dict())
+    except AirflowNotFoundException:
+        return Archive(url)
+    return replace(airflow_connection.archive(f"the connection {ARCHIVE}", described), url=url)
+
+
 def _found(name: str) -> Connection:
     try:
         found: Connection = Connection.get(name)
@@ -60,4 +85,4 @@ def _found(name: str) -> Connection:
     return found
 
 
-__all__ = ["POSTGRES", "REDIS", "engine", "redis"]
+__all__ = ["ARCHIVE", "POSTGRES", "REDIS", "archive", "engine", "redis"]

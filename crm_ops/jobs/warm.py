@@ -168,8 +168,11 @@ def _proved(tools: Tools, counted: Counted, chosen: Sequence[str]) -> Done:
     due = verify.oldest(tools.engine, counted, _PROVED_PER_RUN)
     sample = [tenant for tenant in due if tenant in set(chosen)]
     found = proof.of_entity(counted, sample, tools, repair=True)
+    differing = {f"differing_figures.{counted.name}": len(found.differences)}
     return Done(
         details={
+            # Zero says that they agreed, a missing one that none was compared.
+            **(differing if found.tenants else {}),
             "proved_tenants": found.tenants,
             "proved_figures": found.figures,
             "differing_figures": len(found.differences),

@@ -11,11 +11,11 @@ down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Create the tables, and the index that the ledger is pruned by."""
+    """Create the tables, and the indexes by which the ledger is read and pruned."""
     apply("0008_alerts.sql")
 
 
 def downgrade() -> None:
     """Remove them."""
     drop_tables("alert_delivery", "alert")
-    op.execute("DROP INDEX crm_ops.run_by_start")
+    op.execute("DROP INDEX crm_ops.run_by_start, crm_ops.run_by_starter, crm_ops.run_whole")

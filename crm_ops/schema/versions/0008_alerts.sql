@@ -34,5 +34,10 @@ CREATE TABLE crm_ops.alert_delivery (
 );
 CREATE INDEX alert_delivery_due ON crm_ops.alert_delivery (next_attempt_at) WHERE state = 'pending';
 
--- The ledger is pruned by age.
+-- The ledger is pruned by age; a run is found by who started it, and the newest of a job that was
+-- asked for everything at once, however long the ledger is.
 CREATE INDEX run_by_start ON crm_ops.run (started_at);
+CREATE INDEX run_by_starter ON crm_ops.run (started_by);
+CREATE INDEX run_whole ON crm_ops.run (job, id DESC)
+    WHERE finished_at IS NOT NULL AND request -> 'dry_run' = 'false'
+      AND request -> 'entities' = '[]' AND request -> 'tenants' = '[]';
