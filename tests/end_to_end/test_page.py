@@ -383,7 +383,11 @@ def test_before_anything_has_run_it_says_so(admin: Person) -> None:
 
 def test_while_it_reads_it_says_so(admin: Person) -> None:
     held: list[Route] = []
-    admin.context.route("**/data/overview", lambda route: held.append(route))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    admin.context.route("**/data/overview", hold)
     try:
         admin.page.goto(f"{admin.url}/plugin/crm-ops")
         frame = admin.page.frame_locator("iframe")
