@@ -33,6 +33,7 @@ from include import deadlines, guide, params, tasks
 # Another try would meet the same until a person acts.
 _LASTING = (
     errors.CatalogError,
+    errors.Drift,
     errors.NothingSeen,
     errors.ParameterError,
     errors.PermissionMissing,
