@@ -1,4 +1,7 @@
-"""Sends an alert by one of the catalog's channels, with the connection that Airflow has for it."""
+"""Sends an alert by one of the catalog's channels, with the connection that Airflow has for it.
+
+What a channel needs is imported when there is something to send: most runs have nothing to tell.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,6 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
-import httpx
-from airflow.providers.smtp.hooks.smtp import SmtpHook
 from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
@@ -46,12 +47,14 @@ def send(channel: Channel, recipient: str, message: Message) -> None:
 
 
 def _email(connection: Connection, address: str, message: Message) -> None:
+    from include.mail import Mail  # noqa: PLC0415
+
     subject = f"[CRM Ops] {message.title}"
     lines = html.escape(message.text).replace("\n", "<br>\n")
     identity = {"Message-ID": f"<{message.id}@crm-ops>"}
     if message.id != message.thread:
         identity["In-Reply-To"] = identity["References"] = f"<{message.thread}@crm-ops>"
-    with _Mail(connection.conn_id) as mail:
+    with Mail(connection.conn_id) as mail:
         mail.send_email_smtp(
             to=[address],
             subject=subject,
@@ -61,6 +64,8 @@ def _email(connection: Connection, address: str, message: Message) -> None:
 
 
 def _webhook(connection: Connection, _recipient: str, message: Message) -> None:
+    import httpx  # noqa: PLC0415
+
     if not (connection.host and "://" in connection.host):
         raise errors.NotDelivered(
             f"the connection {connection.conn_id} has no URL as its host, such as"
@@ -90,28 +95,13 @@ def _slack(connection: Connection, _recipient: str, message: Message) -> None:
 
 
 def _apprise(connection: Connection, _recipient: str, message: Message) -> None:
-    from airflow.providers.apprise.hooks.apprise import AppriseHook  # noqa: PLC0415
-    from apprise import Apprise  # noqa: PLC0415
+    from airflow.providers.apprise.hooks import apprise as provider  # noqa: PLC0415
 
-    services = Apprise()
+    services = provider.apprise.Apprise()  # type: ignore[attr-defined]
     # Airflow's hook would send as well, but does not say whether that failed.
-    AppriseHook(connection.conn_id).set_config_from_conn(connection, services)
+    provider.AppriseHook(connection.conn_id).set_config_from_conn(connection, services)
     if not services.notify(title=message.title, body=message.text, tag="all"):
         raise errors.NotDelivered("Apprise could not reach every service of the connection")
-
-
-class _Mail(SmtpHook):
-    """Airflow's hook, which would wait three minutes for a server that does not answer."""
-
-    @property
-    def timeout(self) -> int:
-        """Seconds that each step may take."""
-        return min(int(super().timeout), _TIMEOUT_S)
-
-    @property
-    def smtp_retry_limit(self) -> int:
-        """What fails is tried again by the next evaluation."""
-        return 0
 
 
 _SENDERS: dict[str, Callable[[Connection, str, Message], None]] = {

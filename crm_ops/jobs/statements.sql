@@ -183,8 +183,7 @@ LIMIT %(most)s;
 -- name: forget_runs
 -- Deletes some of the runs that began before a moment, but the newest and the newest success of each
 -- job; what another deletes at the same moment is left to it.
-DELETE FROM crm_ops.run
-WHERE id IN (
+WITH old AS MATERIALIZED (
     SELECT id FROM crm_ops.run
     WHERE started_at < %(before)s AND state <> 'running'
       AND id NOT IN (
@@ -192,12 +191,13 @@ WHERE id IN (
           UNION ALL
           SELECT max(id) FROM crm_ops.run WHERE state = 'success' GROUP BY job)
     ORDER BY started_at LIMIT %(rows)s FOR UPDATE SKIP LOCKED
-);
+)
+DELETE FROM crm_ops.run USING old WHERE run.id = old.id;
 
 -- name: forget_alerts
 -- Deletes some of the alerts that were over before a moment.
-DELETE FROM crm_ops.alert
-WHERE id IN (
+WITH old AS MATERIALIZED (
     SELECT id FROM crm_ops.alert WHERE recovered_at < %(before)s
     ORDER BY id LIMIT %(rows)s FOR UPDATE SKIP LOCKED
-);
+)
+DELETE FROM crm_ops.alert USING old WHERE alert.id = old.id;
