@@ -182,7 +182,7 @@ def _month(engine: sa.Engine, month: Month, first: int, rows: int) -> None:
             f"INSERT INTO {name(month)} SELECT n, n %% 200, n %% 3000, 'update', 'lead',"
             " n %% 50000, jsonb_build_object('status', jsonb_build_array('new', md5(n::text)),"
             f" 'score', n), '10.0.0.1'::inet + n %% 1000, timestamptz '{part.lower}'"
-            f" + (n - {first}) * interval '{seconds} s' / {rows + 1}"
+            f" + make_interval(secs => {seconds}.0 * (n - {first}) / {rows + 1})"
             f" FROM generate_series({first} + 1, {first} + {rows}) n",
         )
 
