@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
+# Executions of one statement, far more than there will be.
+_NEVER = 1 << 62
+
 # Where each of these comes from the cause is not in the data, and a later try may succeed.
 _BUSY = (
     psycopg.errors.LockNotAvailable,
@@ -68,8 +71,9 @@ def engine(
         connect_args={
             "connect_timeout": 5,
             "application_name": "crm-ops",
-            # A plan that was kept from one tenant may be ruinous for the next.
-            "prepare_threshold": None,
+            # A plan that was kept from one tenant may be ruinous for the next: nothing is prepared
+            # unless it is asked for (base/prepared.py).
+            "prepare_threshold": _NEVER,
         },
     )
     return bounded(made, limits or Limits())
