@@ -16,6 +16,7 @@ def form(job: JobName, entities: Sequence[str]) -> dict[str, Param]:
     """
     whole = " The audit log is one table and kept as a whole: it does not matter here."
     note = whole if job == "audit_maintenance" else ""
+    verifies = job in ("precompute_facets", "precompute_aggregates")
     return {
         "entities": Param(
             [],
@@ -37,9 +38,10 @@ def form(job: JobName, entities: Sequence[str]) -> dict[str, Param]:
             "auto",
             title="Mode",
             description="How figures are brought up to date: auto folds the changes where that is"
-            " exact, incremental refuses elsewhere, full counts anew.",
+            " exact, incremental refuses elsewhere, full counts anew."
+            + (" verify changes none, and compares them with the rows." if verifies else ""),
             type="string",
-            enum=["auto", "incremental", "full"],
+            enum=["auto", "incremental", "full", *(["verify"] if verifies else [])],
         ),
         "dry_run": Param(
             False,

@@ -14,7 +14,7 @@ from include import connections
 
 @contextmanager
 def opened(environment: Mapping[str, str]) -> Iterator[Tools]:
-    """The tools of one task; `environment` names the catalog and holds the signing key.
+    """The tools of one task; `environment` names catalog and archive and holds the signing key.
 
     Raises CatalogError where the catalog is wrong, SettingsError where a connection is missing.
     """
@@ -35,6 +35,7 @@ def opened(environment: Mapping[str, str]) -> Iterator[Tools]:
             redis=redis,
             clock=lambda: datetime.now(UTC),
             signing_key=key.encode() if key else None,
+            archive=connections.archive(environment, loaded.catalog),
         )
     finally:
         redis.close()

@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
 
+# Executions of one statement, far more than there will be.
+_NEVER = 1 << 62
+
 # Where each of these comes from the cause is not in the data, and a later try may succeed.
 _BUSY = (
     psycopg.errors.LockNotAvailable,
@@ -35,10 +38,13 @@ class Limits:
     statement_timeout_ms: int = 600_000
 
 
-def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.Engine:
+def engine(
+    url: str, *, limits: Limits | None = None, ping: bool = True, connections: int = 5
+) -> sa.Engine:
     """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits.
 
-    With `ping` a connection is tried before it is used again, which costs a round trip.
+    With `ping` a connection is tried before it is used again, which costs a round trip. So many
+    `connections` are kept open; ten more may be made for a while.
     """
     try:
         address = sa.make_url(url)
@@ -61,11 +67,13 @@ def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.E
     made = sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=ping,
+        pool_size=connections,
         connect_args={
             "connect_timeout": 5,
             "application_name": "crm-ops",
-            # A plan that was kept from one tenant may be ruinous for the next.
-            "prepare_threshold": None,
+            # A plan that was kept from one tenant may be ruinous for the next: nothing is prepared
+            # unless it is asked for (base/prepared.py).
+            "prepare_threshold": _NEVER,
         },
     )
     return bounded(made, limits or Limits())

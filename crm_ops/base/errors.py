@@ -81,6 +81,10 @@ class AuditError(CrmOpsError):
     """The audit log's partitions are not as they must be."""
 
 
+class NotDelivered(CrmOpsError):
+    """An alert did not reach its recipient."""
+
+
 class LocalError(CrmOpsError):
     """The local stack could not be started."""
 
@@ -95,6 +99,7 @@ __all__ = [
     "DatabaseUnavailable",
     "Drift",
     "LocalError",
+    "NotDelivered",
     "NothingSeen",
     "ParameterError",
     "PermissionMissing",

@@ -20,6 +20,8 @@ CAPTURE = Relation(SCHEMA, "capture")
 REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
+ALERT = Relation(SCHEMA, "alert")
+ALERT_DELIVERY = Relation(SCHEMA, "alert_delivery")
 
 _PREFIX = "crmops"
 
@@ -64,6 +66,8 @@ def organisation_key(tenant: str) -> str:
 
 __all__ = [
     "AGGREGATE",
+    "ALERT",
+    "ALERT_DELIVERY",
     "AUDIT_PARTITION",
     "BATCH",
     "CAPTURE",

@@ -15,6 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from crm_ops.catalog import references
 from crm_ops.catalog.aggregates import Aggregate
+from crm_ops.catalog.alerts import Alerts
 from crm_ops.catalog.audit import Audit
 from crm_ops.catalog.entities import Entity, Tenancy
 from crm_ops.catalog.facets import known_zone
@@ -38,6 +39,9 @@ class Limits(Part):
     rows_per_batch: int = Field(
         default=2_000_000, ge=1, description="Tenants are put together up to so many rows."
     )
+    ledger_days: int = Field(
+        default=90, ge=1, le=36_500, description="Runs and alerts are forgotten after so many days."
+    )
 
 
 class Catalog(Part):
@@ -55,6 +59,9 @@ class Catalog(Part):
     )
     audit: Audit | None = Field(default=None, description="The audit log, if it is kept here.")
     sharing: Sharing | None = Field(default=None, description="Who may see what, if it is warmed.")
+    alerts: Alerts = Field(
+        default_factory=Alerts, description="What counts as wrong, and who is told."
+    )
     limits: Limits = Field(default_factory=Limits, description="Bounds that prevent harm.")
     jobs: Jobs = Field(description="When each job runs, how long it may take, and in which pool.")
 

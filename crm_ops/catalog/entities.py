@@ -58,6 +58,12 @@ class Entity(Part):
         default="trigger",
         description="How changes are learnt: by triggers, or not at all (every run counts anew).",
     )
+    fresh_within_minutes: int | None = Field(
+        default=None,
+        ge=1,
+        le=525_600,
+        description="Its figures may lag so far behind the rows; else what alerts says.",
+    )
     facets: dict[Name, Facet] = Field(
         default_factory=dict, description="The ways to split its rows that a search shows."
     )

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from crm_ops.base import errors, settings
 from crm_ops.catalog import messages, yaml12
+from crm_ops.catalog.alerts import Alerts
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.document import Document, Keys
 from crm_ops.catalog.parts import Part
@@ -34,9 +35,18 @@ def load(path: Path) -> Loaded:
 
 def jobs(path: Path) -> Jobs:
     """Only the timing of the jobs, whatever the rest of the file says: for Airflow's DAG files."""
+    return _section(Jobs, path, "jobs", None)
+
+
+def alerts(path: Path) -> Alerts:
+    """Only who is told, whatever the rest of the file says: a wrong catalog must be told, too."""
+    return _section(Alerts, path, "alerts", {})
+
+
+def _section(model: type[_Model], path: Path, key: str, absent: Any) -> _Model:
     document = _read(path)
     value = document.value if isinstance(document.value, dict) else {}
-    return _valid(Jobs, value.get("jobs"), document, ("jobs",))
+    return _valid(model, value.get(key, absent), document, (key,))
 
 
 def _read(path: Path) -> Document:
@@ -70,4 +80,4 @@ def _valid(model: type[_Model], value: Any, document: Document, keys: Keys) -> _
     raise document.refusal(found)
 
 
-__all__ = ["Loaded", "jobs", "load"]
+__all__ = ["Loaded", "alerts", "jobs", "load"]

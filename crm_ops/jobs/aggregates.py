@@ -6,17 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from crm_ops.base.results import Done
-from crm_ops.jobs import counting, figures
+from crm_ops.jobs import counting, figures, verification
 from crm_ops.jobs.work import Request, Tools, Work
 
 
 def plan(request: Request, tools: Tools) -> list[Work]:
     """The changes, and batches of tenants to count anew, of each entity that has aggregates."""
+    if request.mode == "verify":
+        return verification.plan(request, tools, _able(tools))
     return counting.plan(request, tools, "aggregates", _able(tools))
 
 
 def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
     """Bring a batch's figures up to date and publish what changed; safe to repeat."""
+    if arguments.get("verify"):
+        return verification.do(arguments, tools)
     return figures.do("aggregates", arguments, tools, dry_run=dry_run)
 
 

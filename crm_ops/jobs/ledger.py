@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.results import Done, JobResult, State
+from crm_ops.jobs import registry
 from crm_ops.jobs.work import Batch, Request, Work
 
 # No job may run this long (the catalog's timeouts are shorter): what is open longer was killed.
@@ -73,7 +74,16 @@ def add(
 ) -> list[Batch]:
     """Store the planned batches of a run, numbered in order."""
     batches = [
-        Batch(job, run_id, number, piece.label, piece.arguments, dry_run)
+        Batch(
+            job,
+            run_id,
+            number,
+            piece.label,
+            piece.arguments,
+            dry_run,
+            piece.stage,
+            piece.subject,
+        )
         for number, piece in enumerate(work, start=1)
     ]
     with database.transaction(engine) as connection:
@@ -170,8 +180,13 @@ def finish(
 def last_runs(engine: sa.Engine) -> dict[str, LastRun]:
     """The newest run of each job, by job."""
     with database.transaction(engine) as connection:
-        rows = sql.run(connection, _sql("last_runs")).mappings()
-        return {row["job"]: LastRun(**row) for row in rows}
+        return newest(connection)
+
+
+def newest(connection: sa.Connection) -> dict[str, LastRun]:
+    """The newest run of each job, by job, as the caller's transaction sees it."""
+    rows = sql.run(connection, _sql("last_runs"), jobs=list(registry.JOBS)).mappings()
+    return {row["job"]: LastRun(**row) for row in rows}
 
 
 def _sql(name: str) -> str:
@@ -192,5 +207,6 @@ __all__ = [
     "finish",
     "finish_batch",
     "last_runs",
+    "newest",
     "outcomes",
 ]

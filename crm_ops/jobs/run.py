@@ -41,7 +41,7 @@ def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
         migrate.require(connection)
     run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
     try:
-        pieces = work.plan(request, tools)
+        pieces = [] if undeclared(job, tools) else work.plan(request, tools)
         batches = ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
     except errors.CrmOpsError as error:
         ledger.finish(
@@ -65,7 +65,12 @@ def do(batch: Batch, tools: Tools) -> Done:
         batch.label,
         done.rows_seen,
         done.figures_written,
-        extra={"action": "batch_done", "job": batch.job, "run_id": batch.run_id},
+        extra={
+            "action": "batch_done",
+            "job": batch.job,
+            "run_id": batch.run_id,
+            "details": dict(done.details),
+        },
     )
     if done.failures:
         raise errors.TenantsFailed(done.failures)
@@ -88,6 +93,8 @@ def report(run_id: int, tools: Tools) -> JobResult:
         state, error = "failed", "; ".join(broken)
     elif done.failures:
         state, error = "partial", str(errors.TenantsFailed(done.failures))
+    elif part := undeclared(job, tools):
+        done = Done(details={"undeclared": part})
     else:
         error = _module(job).conclude(done, request, tools)
         state = "failed" if error else "success"
@@ -123,6 +130,12 @@ def run(
     return report(planned.run_id, tools)
 
 
+def undeclared(job: str, tools: Tools) -> str | None:
+    """The part of the catalog that the job is for, where the catalog does not declare it."""
+    part = registry.named(job).part
+    return part if part and getattr(tools.catalog, part) is None else None
+
+
 def _module(job: str) -> Job:
     return cast("Job", importlib.import_module(registry.named(job).module))
 
@@ -139,4 +152,4 @@ def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
     return results.total(parts, tenants=max(by_entity.values(), default=0))
 
 
-__all__ = ["do", "plan", "report", "run"]
+__all__ = ["do", "plan", "report", "run", "undeclared"]

@@ -52,13 +52,58 @@ WHERE job = %(job)s AND state = 'running' AND started_at < %(before)s;
 SELECT job, request FROM crm_ops.run WHERE id = %(run_id)s;
 
 -- name: last_runs
--- The newest run of each job, and its newest success.
-SELECT DISTINCT ON (job) id, job, state, started_by, started_at, finished_at, tenants, rows_seen,
-       figures_written, took_ms, error, details,
-       (SELECT max(done.finished_at) FROM crm_ops.run AS done
-        WHERE done.job = run.job AND done.state = 'success') AS last_success_at
-FROM crm_ops.run
-ORDER BY job, id DESC;
+-- The newest run of each job, and its newest success: one step into an index for each.
+SELECT last.*,
+       (SELECT done.finished_at FROM crm_ops.run AS done
+        WHERE done.job = last.job AND done.state = 'success'
+        ORDER BY done.finished_at DESC LIMIT 1) AS last_success_at
+FROM unnest(%(jobs)s::text[]) AS asked (job)
+CROSS JOIN LATERAL (
+    SELECT id, job, state, started_by, started_at, finished_at, tenants, rows_seen,
+           figures_written, took_ms, error, details
+    FROM crm_ops.run WHERE run.job = asked.job
+    ORDER BY id DESC LIMIT 1
+) AS last;
+
+-- name: trend
+-- The newest runs of each job, the oldest of them first.
+SELECT last.*
+FROM unnest(%(jobs)s::text[]) WITH ORDINALITY AS asked (job, place)
+CROSS JOIN LATERAL (
+    SELECT id, job, state, started_at, took_ms, rows_seen, figures_written,
+           coalesce((request ->> 'dry_run')::boolean, false) AS dry_run
+    FROM crm_ops.run WHERE run.job = asked.job
+    ORDER BY id DESC LIMIT %(most)s
+) AS last
+ORDER BY asked.place, last.id;
+
+-- name: failed_tenants
+-- The tenants that failed in some runs, and how many there are of each run.
+SELECT run_id, tenant, why, of_run
+FROM (
+    SELECT batch.run_id, failure.key AS tenant, failure.value AS why,
+           count(*) OVER (PARTITION BY batch.run_id)::integer AS of_run,
+           row_number() OVER (PARTITION BY batch.run_id
+                              ORDER BY batch.number, length(failure.key), failure.key) AS place
+    FROM crm_ops.batch AS batch
+    CROSS JOIN LATERAL jsonb_each_text(batch.failures) AS failure
+    WHERE batch.run_id = ANY(%(runs)s::bigint[])
+) AS failed
+WHERE place <= %(most)s
+ORDER BY run_id, place;
+
+-- name: warmings
+-- What the newest finished runs of warm_caches that wrote something left, the newest first.
+SELECT started_at, details FROM crm_ops.run
+WHERE job = 'warm_caches' AND state <> 'running' AND details ? 'facets_wanted'
+  AND NOT coalesce((request ->> 'dry_run')::boolean, false)
+ORDER BY id DESC LIMIT %(most)s;
+
+-- name: epochs
+-- How many scopes have an epoch, and whether epochs are kept at all; only reads.
+SELECT count(DISTINCT scope) FILTER (WHERE scope NOT LIKE '*%%') AS scopes,
+       coalesce(bool_or(scope LIKE '*%%'), false) AS kept
+FROM crm_ops.sharing_epoch;
 
 -- name: counted_before
 -- How many rows each tenant has by the figures that can be served.
@@ -88,3 +133,60 @@ FROM crm_ops.refresh AS refresh
 LEFT JOIN crm_ops.moment AS moment USING (entity)
 WHERE entity = %(entity)s
 GROUP BY tenant;
+
+-- name: tenants
+-- One page of tenants with the oldest moment and the oldest proof among their figures, which all are
+-- exact as of then or later, and their figures one by one. `total` counts what was searched for.
+WITH figure AS (
+    SELECT refresh.tenant, refresh.kind, refresh.counted, refresh.proved_at,
+           CASE WHEN refresh.captured THEN greatest(refresh.as_of, moment.as_of)
+                ELSE refresh.as_of END AS as_of
+    FROM crm_ops.refresh AS refresh
+    LEFT JOIN crm_ops.moment AS moment USING (entity)
+    WHERE %(search)s = '' OR strpos(lower(refresh.tenant), lower(%(search)s)) > 0
+), tenant AS (
+    SELECT tenant, min(as_of) AS as_of,
+           CASE WHEN count(proved_at) = count(*) THEN min(proved_at) END AS proved_at,
+           coalesce(sum(counted) FILTER (WHERE kind = 'facets'), 0)::bigint AS counted
+    FROM figure
+    GROUP BY tenant
+), shown AS (
+    SELECT *, count(*) OVER () AS total,
+           row_number() OVER (ORDER BY @order, length(tenant), tenant) AS place
+    FROM tenant
+    ORDER BY place LIMIT %(limit)s OFFSET %(offset)s
+)
+SELECT shown.tenant, shown.as_of, shown.proved_at, shown.counted, shown.total, parts.figures
+FROM shown
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object(
+               'kind', refresh.kind, 'entity', refresh.entity, 'counted', refresh.counted,
+               'as_of', CASE WHEN refresh.captured THEN greatest(refresh.as_of, moment.as_of)
+                             ELSE refresh.as_of END,
+               'proved_at', refresh.proved_at
+           ) ORDER BY refresh.entity, refresh.kind DESC) AS figures
+    FROM crm_ops.refresh AS refresh
+    LEFT JOIN crm_ops.moment AS moment USING (entity)
+    WHERE refresh.tenant = shown.tenant
+) AS parts
+ORDER BY shown.place;
+
+-- name: incidents
+-- The newest alerts, open ones first, each with its deliveries. What a channel answered stays out: it
+-- may hold an address that is a secret.
+SELECT alert.id, alert.kind, alert.subject, alert.message, alert.opened_at, alert.recovered_at,
+       coalesce((
+           SELECT jsonb_agg(jsonb_build_object(
+                      'channel', sent.channel, 'recipient', sent.recipient, 'phase', sent.phase,
+                      'state', sent.state, 'attempts', sent.attempts,
+                      'delivered_at', sent.delivered_at
+                  ) ORDER BY sent.id)
+           FROM crm_ops.alert_delivery AS sent WHERE sent.alert_id = alert.id
+       ), '[]') AS deliveries
+FROM (
+    (SELECT * FROM crm_ops.alert WHERE state = 'open' ORDER BY opened_at DESC LIMIT %(most)s)
+    UNION ALL
+    (SELECT * FROM crm_ops.alert WHERE state = 'recovered' ORDER BY opened_at DESC LIMIT %(most)s)
+) AS alert
+ORDER BY alert.recovered_at IS NOT NULL, alert.opened_at DESC, alert.id DESC
+LIMIT %(most)s;

@@ -9,11 +9,12 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from crm_ops.audit import layout, summary
+from crm_ops.audit.layout import Layout
 from crm_ops.base import database, sql, statements
 from crm_ops.catalog.schedule import JobName
 from crm_ops.changes import state as changes
 from crm_ops.jobs import ledger, registry
-from crm_ops.jobs.work import Tools
+from crm_ops.jobs.work import Sight
 from crm_ops.schema import migrate
 
 
@@ -67,27 +68,37 @@ class Status:
         )
 
 
-def read(tools: Tools, tenants: Sequence[str] = ()) -> Status:
+def read(sight: Sight, tenants: Sequence[str] = ()) -> Status:
     """Read the ledger, the figures' moments (of `tenants`, or of all), the logs, the audit log."""
-    with database.transaction(tools.engine) as connection:
+    with database.transaction(sight.engine) as connection:
         migrate.require(connection)
-        statement = statements.load("crm_ops.jobs")["freshness"]
-        rows = sql.run(connection, statement, tenants=list(tenants))
-        freshness = tuple(Freshness(**row) for row in rows.mappings())
-        capture = tuple(_capture(connection, tools, name) for name in tools.catalog.entities)
-        policy = tools.catalog.audit
-        audit = None
-        if policy is not None:
-            audit = summary.of(layout.read(connection, policy), tools.clock())
-    runs = ledger.last_runs(tools.engine)
+        return within(connection, sight, audit_log(connection, sight), tenants)
+
+
+def audit_log(connection: sa.Connection, sight: Sight) -> Layout | None:
+    """The audit log as it is; None where the catalog declares none."""
+    policy = sight.catalog.audit
+    return None if policy is None else layout.read(connection, policy)
+
+
+def within(
+    connection: sa.Connection, sight: Sight, log: Layout | None, tenants: Sequence[str] = ()
+) -> Status:
+    """How things stand as the caller's transaction sees it; `log` is the audit log."""
+    statement = statements.load("crm_ops.jobs")["freshness"]
+    rows = sql.run(connection, statement, tenants=list(tenants))
+    freshness = tuple(Freshness(**row) for row in rows.mappings())
+    capture = tuple(_capture(connection, sight, name) for name in sight.catalog.entities)
+    audit = None if log is None else summary.of(log, sight.clock())
+    runs = ledger.newest(connection)
     last = {name: runs.get(name) for name in registry.JOBS}
     return Status(last, freshness, capture, audit)
 
 
-def _capture(connection: sa.Connection, tools: Tools, name: str) -> Capture:
-    state = changes.read(connection, tools.catalog, name)
+def _capture(connection: sa.Connection, sight: Sight, name: str) -> Capture:
+    state = changes.read(connection, sight.catalog, name)
     backlog = changes.backlog(connection, state)
     return Capture(name, backlog.rows, backlog.oldest, state.unusable or state.spoiled)
 
 
-__all__ = ["Capture", "Freshness", "Status", "read"]
+__all__ = ["Capture", "Freshness", "Status", "audit_log", "read", "within"]

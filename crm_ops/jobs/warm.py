@@ -14,7 +14,7 @@ from crm_ops.base.results import Done
 from crm_ops.fold import aggregates as declared
 from crm_ops.fold import rebuild, verify
 from crm_ops.fold.rows import Counted
-from crm_ops.jobs import counting, figures, proof
+from crm_ops.jobs import counting, figures, proof, verification
 from crm_ops.jobs.work import Request, Tools, Work
 from crm_ops.publish import latest
 from crm_ops.sharing import signing, warm
@@ -30,6 +30,7 @@ _FEWEST_PROVED = 3
 
 def plan(request: Request, tools: Tools) -> list[Work]:
     """Batches of tenants; each warms all entities asked for."""
+    verification.refuse(request, "warm_caches")
     store.check(tools.redis)
     if tools.catalog.sharing is not None:
         signing.required(tools.signing_key)
@@ -170,8 +171,11 @@ def _proved(tools: Tools, counted: Counted, chosen: Sequence[str]) -> Done:
     count = max(_FEWEST_PROVED, math.ceil(len(chosen) / _NIGHTS))
     sample = verify.oldest(tools.engine, counted, chosen, count)
     found = proof.of_entity(counted, sample, tools, repair=True)
+    differing = {f"differing_figures.{counted.name}": len(found.differences)}
     return Done(
         details={
+            # Zero says that they agreed, a missing one that none was compared.
+            **(differing if found.tenants else {}),
             "proved_tenants": found.tenants,
             "proved_figures": found.figures,
             "differing_figures": len(found.differences),

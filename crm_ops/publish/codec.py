@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-FORMAT = 1
+FORMAT = 2
 VERSION_DIGITS = 20
 
 
@@ -32,11 +32,15 @@ class Facet(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FacetCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """All facet counts of one tenant and entity as of one moment."""
+    """All facet counts of one tenant and entity as of one moment.
+
+    `definition` is the checksum of what the catalog declared when they were made.
+    """
 
     format: int = FORMAT
     entity: str
     tenant: str
+    definition: str
     version: int
     as_of: datetime
     total: int
@@ -54,15 +58,28 @@ class Figure(msgspec.Struct, frozen=True, array_like=True):
     high: Decimal | None = None
 
 
-class AggregateFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures of one tenant and aggregate as of one moment."""
-
+class _OfAggregate(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     aggregate: str
     tenant: str
+    definition: str
     version: int
     as_of: datetime
+
+
+class AggregateFigures(_OfAggregate, frozen=True, kw_only=True):
+    """All figures of one tenant and aggregate as of one moment, in no order.
+
+    `definition` is as that of facet counts.
+    """
+
     figures: list[Figure]
+
+
+class GatheredFigures(_OfAggregate, frozen=True, kw_only=True):
+    """The same, with the figures in the JSON in which PostgreSQL gathered them."""
+
+    figures: msgspec.Raw
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,14 +92,25 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
+_buckets = msgspec.json.Decoder(list[Bucket])
 _facets = msgspec.json.Decoder(FacetCounts)
 _aggregates = msgspec.json.Decoder(AggregateFigures)
 _moments = msgspec.json.Decoder(Moment)
 
 
-def encode(value: FacetCounts | AggregateFigures | Moment) -> bytes:
+def encode(value: FacetCounts | AggregateFigures | GatheredFigures | Moment) -> bytes:
     """`value` as it is stored."""
     return b"%020d " % value.version + msgspec.json.encode(value)
+
+
+def buckets(gathered: str) -> list[Bucket]:
+    """The buckets of a facet, from the JSON in which PostgreSQL gathered them."""
+    return _buckets.decode(gathered)
+
+
+def figures(gathered: GatheredFigures) -> AggregateFigures:
+    """What PostgreSQL gathered, to be looked at."""
+    return _aggregates.decode(msgspec.json.encode(gathered))
 
 
 def moment(stored: bytes | None, kind: str, entity: str) -> Moment | None:
@@ -123,9 +151,12 @@ __all__ = [
     "Facet",
     "FacetCounts",
     "Figure",
+    "GatheredFigures",
     "Moment",
     "aggregate_figures",
+    "buckets",
     "encode",
     "facet_counts",
+    "figures",
     "moment",
 ]

@@ -63,9 +63,10 @@ def _pairs(
         yield counts, codec.facet_counts(value, counted.name, counts.tenant)
     for name in declared.of_entity(counted):
         served = _read(client, {each: names.aggregates_key(name, each) for each in tenants})
-        for figures in aggregates.read(engine, name, counted.name, tenants):
-            value = served[figures.tenant]
-            yield figures, codec.aggregate_figures(value, name, figures.tenant)
+        for gathered in aggregates.read(engine, name, counted.name, tenants):
+            value = served[gathered.tenant]
+            figures = codec.figures(gathered)
+            yield figures, codec.aggregate_figures(value, name, gathered.tenant)
 
 
 def _read(client: store.Client, keys: Mapping[str, str]) -> dict[str, bytes | None]:

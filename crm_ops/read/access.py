@@ -14,7 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, sql
+from crm_ops.base import database, errors, prepared, sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
 from crm_ops.sharing.explanation import Explanation, Seer
@@ -77,8 +77,8 @@ class Access:
             if found is not None:
                 values = {"tenant": tenant, "user": user.key, "record": record.key}
                 text = self._text(entity, found)
-                row: Any = sql.run(connection, text, values).one()
-                version, there, owner, share, *cells = row
+                known: Any = prepared.row(connection, text, values)
+                version, there, owner, share, *cells = known
                 if version == found.version:
                     return there and found.may(wanted, owner, share, cells)
             found, row = self._lookup.fresh(connection, tenant, user.key, entity, record.key)

@@ -19,6 +19,7 @@ from crm_ops.base import names, store
 from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import Facet, LinkFacet, RangesFacet
 from crm_ops.publish import codec
+from crm_ops.read.layout import Layout
 
 _log = logging.getLogger(__name__)
 
@@ -41,10 +42,14 @@ class Published:
         self._client = made
         self._alone_until = 0.0
 
-    def facet_counts(self, name: str, entity: Entity, tenant: str) -> codec.FacetCounts | None:
-        """The counts of one tenant, in one round trip; None for a miss."""
+    def facet_counts(self, layout: Layout, tenant: str) -> codec.FacetCounts | None:
+        """The counts of one tenant, in one round trip; None for a miss.
+
+        What was made under another catalog is a miss, too.
+        """
         if self._client is None or time.monotonic() < self._alone_until:
             return None
+        name = layout.counted.name
         try:
             keys = [names.facets_key(name, tenant), names.moment_key("facets", name)]
             held, at = cast("list[bytes | None]", self._client.mget(keys))
@@ -52,7 +57,9 @@ class Published:
             self._leave_alone(self._client, error)
             return None
         found = codec.facet_counts(held, name, tenant)
-        if found is None or not consistent(found, entity):
+        if found is None or found.definition != layout.made_with["facets"]:
+            return None
+        if not consistent(found, layout.entity):
             return None
         moment = codec.moment(at, "facets", name)
         if moment is None or moment.as_of <= found.as_of:

@@ -25,6 +25,13 @@ _FIRST_DAY: dict[Unit, tuple[str, str]] = {
     "month": ("^([0-9]+-[0-9]+)", r"\1-01"),
 }
 
+# What a bucket's name begins with is the name of the month, the quarter or the year it lies in.
+_CUT: dict[Unit, str] = {
+    "month": "left({held}, 7)",
+    "quarter": "left({held}, 4) || '-Q' || (substr({held}, 6, 2)::integer + 2) / 3",
+    "year": "left({held}, 4)",
+}
+
 
 def bucket(held: str, unit: Unit, wanted: Unit) -> str:
     """The name of the `wanted` unit's bucket that the bucket `held` of `unit` lies in."""
@@ -32,6 +39,17 @@ def bucket(held: str, unit: Unit, wanted: Unit) -> str:
         return held
     if unit == "quarter":
         return f"regexp_replace({held}, '-Q[1-4]', '')"
+    far = _far(held, unit, wanted)
+    if wanted not in _CUT:
+        return far
+    # A name of the usual length is cut, which takes a tenth of reading it as a date: only years of
+    # five digits and those before Christ have other lengths.
+    cut = _CUT[wanted].format(held=held)
+    return f"CASE WHEN length({held}) = {len(periods.EXAMPLES[unit])} THEN {cut} ELSE {far} END"
+
+
+def _far(held: str, unit: Unit, wanted: Unit) -> str:
+    """The same for any year of PostgreSQL's calendar."""
     pattern, first = _FIRST_DAY[unit]
     day = f"regexp_replace({held}, {sql.literal(pattern)}, {sql.literal(first)})::timestamp"
     facet = DateFacet(kind="date", column="bucket", bucket=wanted)

@@ -61,7 +61,7 @@ def _precomputed(
     """What was precomputed, with the page; None where it must be counted."""
     began = time.perf_counter()
     layout = question.layout
-    held = published.facet_counts(layout.counted.name, layout.entity, question.tenant)
+    held = published.facet_counts(layout, question.tenant)
     steps.append(Step("redis", "counts" if held else "no usable counts", _since(began)))
     if held is not None and not _fresh(question, held.as_of):
         return None
@@ -147,6 +147,7 @@ def _figures(
     return codec.FacetCounts(
         entity=question.layout.counted.name,
         tenant=question.tenant,
+        definition=question.layout.made_with["facets"],
         version=version,
         as_of=as_of,
         total=total,

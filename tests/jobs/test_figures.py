@@ -60,6 +60,23 @@ def test_a_run_publishes_the_tenants_that_changed_and_a_moment_for_all(tools: To
     assert moment.as_of > before.as_of
 
 
+@pytest.mark.parametrize("harm", ["emptied", "another release's"])
+def test_a_redis_without_usable_values_is_given_everything(tools: Tools, harm: str) -> None:
+    apply(tools.engine, tools.catalog)
+    put(tools, Order(1, 1), Order(2, 2))
+    refresh(tools)
+    assert refresh(tools)["published_values"] == 0
+    for key in tools.redis.keys("crmops:*"):  # type: ignore[union-attr]
+        if harm == "emptied":
+            tools.redis.delete(key)
+        else:
+            value = tools.redis.get(key)
+            tools.redis.set(key, value.replace(b'"format":', b'"format":9'))  # type: ignore[union-attr]
+
+    assert refresh(tools)["published_values"] == 4
+    assert served(tools, "1").total == 1
+
+
 def test_what_one_job_folded_the_other_publishes(tools: Tools) -> None:
     apply(tools.engine, tools.catalog)
     refresh(tools)

@@ -27,6 +27,7 @@ facet_counts = st.builds(
     FacetCounts,
     entity=texts,
     tenant=texts,
+    definition=texts,
     version=whole,
     as_of=moments,
     total=whole,
@@ -45,6 +46,7 @@ aggregate_figures = st.builds(
     AggregateFigures,
     aggregate=texts,
     tenant=texts,
+    definition=texts,
     version=whole,
     as_of=moments,
     figures=st.lists(figures, max_size=5),
@@ -53,6 +55,7 @@ aggregate_figures = st.builds(
 LEADS = FacetCounts(
     entity="lead",
     tenant="42",
+    definition="c0ffee",
     version=1_700_000_000_000_000,
     as_of=datetime(2026, 1, 20, tzinfo=UTC),
     total=3,
@@ -61,6 +64,7 @@ LEADS = FacetCounts(
 DEALS = AggregateFigures(
     aggregate="deals_by_stage",
     tenant="42",
+    definition="c0ffee",
     version=1,
     as_of=datetime(2026, 1, 20, tzinfo=UTC),
     figures=[Figure(["won", None], "amount", 2, Decimal("10.50"), Decimal("NaN"))],
@@ -70,8 +74,8 @@ DEALS = AggregateFigures(
 def test_a_value_as_a_person_reads_it_in_redis() -> None:
     assert codec.encode(LEADS) == (
         b"00001700000000000000 "
-        b'{"format":1,"entity":"lead","tenant":"42","version":1700000000000000,'
-        b'"as_of":"2026-01-20T00:00:00Z","total":3,'
+        b'{"format":2,"entity":"lead","tenant":"42","definition":"c0ffee",'
+        b'"version":1700000000000000,"as_of":"2026-01-20T00:00:00Z","total":3,'
         b'"facets":{"owner":{"buckets":[["7",2,"Ann"],[null,1,null]]}}}'
     )
 
@@ -116,7 +120,7 @@ def other(**changed: object) -> bytes:
         b"\xff" * 40,
         codec.encode(LEADS)[:-1],
         codec.encode(LEADS)[21:],
-        other(format=2),
+        other(format=1),
         other(entity="deal"),
         other(tenant="43"),
         other(total="3"),

@@ -8,8 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.base import database, sql
+from crm_ops.fold import rebuild
 from crm_ops.read import indexes
+from crm_ops.read.answers import Step
 from crm_ops.read.reader import Reader
+from tests.fold import shop
 from tests.read import desk
 
 ROWS = 30_000
@@ -42,7 +45,10 @@ def busy(reader: Reader, engine: sa.Engine) -> Reader:
 
 
 def plan(engine: sa.Engine, reader: Reader, **asked: Any) -> str:
-    step = reader.search("order", tenant=1, **asked).steps[-1]
+    return explained(engine, reader.search("order", tenant=1, **asked).steps[-1])
+
+
+def explained(engine: sa.Engine, step: Step) -> str:
     assert step.statement is not None
     with database.autocommit(engine) as connection:
         found = sql.run(connection, f"EXPLAIN {step.statement}", step.values or {})
@@ -80,3 +86,28 @@ def test_counts_group_by_hashing_not_by_sorting(busy: Reader, engine: sa.Engine)
     found = plan(engine, busy, filters={"person": 7}, limit=0)
     assert "MixedAggregate" in found
     assert found.count("Hash Key") == 5  # neither the filtered facet nor the linked one
+
+
+@pytest.mark.parametrize("by", [None, ["day:quarter"], ["state"]])
+def test_a_report_reads_its_own_figures_by_their_key_and_adds_them_up_in_the_statement(
+    busy: Reader, engine: sa.Engine, by: list[str] | None
+) -> None:
+    rebuild.aggregate_figures(engine, shop.counted(desk.CATALOG), desk.EVERYBODY)
+    with database.transaction(engine) as connection:
+        sql.run(
+            connection,
+            "INSERT INTO crm_ops.aggregate SELECT 'by_day_and_state', 't' || i,"
+            f" ARRAY['2026-01-01', 'x'], '', 1 FROM generate_series(1, {10 * ROWS}) AS i",
+        )
+    with database.autocommit(engine) as connection:
+        sql.run(connection, "VACUUM ANALYZE crm_ops.aggregate")
+
+    report = busy.report("by_day_and_state", tenant=1, by=by, filters={"state": ["word3", "word6"]})
+
+    assert len(report.steps) == 1
+    found = explained(engine, report.steps[0])
+    assert "aggregate_pkey" in found
+    assert "refresh_pkey" in found
+    assert "Seq Scan on aggregate" not in found
+    assert "HashAggregate" in found or "GroupAggregate" in found
+    assert len(report.groups) == (1 if by == ["day:quarter"] else 2)

@@ -1,0 +1,44 @@
+"""Runs a query that is asked again and again: planned once for each connection, not each time.
+
+For queries by a key only, whose plan suits every value. psycopg keeps what it prepared; a connection
+whose `prepare_threshold` is None (behind a pooler that cannot keep it) is asked as usual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg.rows import tuple_row
+from sqlalchemy import exc
+
+from crm_ops.base import sql
+
+
+def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
+    """The first row of a query, None where it has none.
+
+    Asked past SQLAlchemy's result, which costs more than the query; what goes wrong is raised as
+    SQLAlchemy raises it, and a lost connection is not given back to its pool.
+    """
+    driver = connection.connection.driver_connection
+    if not isinstance(driver, psycopg.Connection):
+        found = sql.run(connection, text, values).first()
+        return None if found is None else tuple(found)
+    if not connection.in_transaction():
+        connection.begin()
+    try:
+        with driver.cursor(row_factory=tuple_row) as cursor:
+            return cursor.execute(text, values, prepare=True).fetchone()
+    except psycopg.Error as error:
+        lost = driver.closed
+        if lost:
+            connection.invalidate(error)
+        raise exc.DBAPIError.instance(
+            text, dict(values), error, psycopg.Error, connection_invalidated=lost
+        ) from error
+
+
+__all__ = ["row"]
