@@ -101,7 +101,7 @@ def _storm(server: _Server, redis_url: str, kills: int, crashes: int, chance: ra
         ]
         crashing = {round((at + 1) * kills / (crashes + 1)) for at in range(crashes)}
         for number in range(1, kills + 1):
-            time.sleep(chance.uniform(0.02, 0.8))
+            time.sleep(chance.uniform(0.02, 1.6))
             workers[number % _WORKERS].end()
             if number in crashing:
                 server.crash()

@@ -7,7 +7,7 @@ no moment does a value in Redis go back to an older one.
 
 from __future__ import annotations
 
-import random
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -199,11 +199,14 @@ def _put(connection: sa.Connection, given_: list[tuple[int, Order]]) -> None:
     shop.put(connection, [replace(order, id=id_) for id_, order in dict(given_).items()])
 
 
-def _copy(connection: sa.Connection, id_: int) -> None:
+_unused = itertools.count(1_000)
+
+
+def _copy(connection: sa.Connection, size: int) -> None:
     cursor = connection.connection.cursor()
     with cursor.copy(f"COPY {TABLE} (id, company_id, size) FROM STDIN") as copy:
-        for at in range(3):
-            copy.write_row((1000 + id_ * 10_000 + random.randrange(10_000) * 3 + at, 1 + at, id_))
+        for tenant in (1, 2, 3):
+            copy.write_row((next(_unused), tenant, size))
 
 
 def _statement(text: str) -> Callable[..., object]:
