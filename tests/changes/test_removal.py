@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import sqlalchemy as sa
 
 from crm_ops.base import database, sql
@@ -51,6 +53,22 @@ def test_after_removal_the_crm_is_as_it_was(migrated: sa.Engine) -> None:
         install.apply(migrated, steps)
 
     assert everything(migrated) == before
+
+
+def test_two_who_apply_or_remove_at_once_do_it_once(migrated: sa.Engine) -> None:
+    """Both planned on what was there before either began."""
+    shop.build(migrated)
+    with database.transaction(migrated) as connection:
+        plans = [install.plan(connection, shop.catalog()) for _ in range(3)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda steps: install.apply(migrated, steps), plans))
+    assert apply(migrated, shop.catalog()) == []
+    with database.transaction(migrated) as connection:
+        plans = [install.removal(connection) for _ in range(3)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda steps: install.apply(migrated, steps), plans))
+    with database.transaction(migrated) as connection:
+        assert install.removal(connection) == []
 
 
 def test_capture_again_after_removal_counts_what_nobody_saw(migrated: sa.Engine) -> None:
