@@ -32,12 +32,17 @@ BUDGET_S = 60.0
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to one log in one transaction; `log` is None where it is taken away."""
+    """What is done to one log in one transaction; `log` is None where it is taken away.
+
+    `doubted` are the facets and aggregates of which pending changes do not tell enough: they lack a
+    column, or were logged by another filter (then all, an empty tuple). None where there is none.
+    """
 
     relation: Relation
     title: str
     sql: tuple[str, ...]
     log: Log | None = None
+    doubted: tuple[str, ...] | None = None
 
 
 def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
@@ -65,9 +70,29 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
         found = state.shape(connection, log)
         if applied is None or applied.definition != ddl.checksum(log) or found.wrong:
             fresh = log.relation.name in moved or not (columns := _columns(connection, log))
-            texts = _texts(connection, log, found, {} if fresh else columns)
-            steps.append(Step(log.relation, f"capture changes of {log.source}", texts, log))
+            had = {} if fresh else columns
+            texts = _texts(connection, log, found, had)
+            doubted = _doubted(connection, catalog, log, had)
+            title = f"capture changes of {log.source}"
+            steps.append(Step(log.relation, title, texts, log, doubted))
     return steps
+
+
+def _doubted(
+    connection: sa.Connection, catalog: Catalog, log: Log, columns: Mapping[str, str]
+) -> tuple[str, ...] | None:
+    """What cannot be brought up to date by the rows that wait in a log of these `columns`."""
+    if not columns or log.facet is not None:
+        return None
+    row = sql.run(
+        connection,
+        statements.load("crm_ops.changes")["source_text"],
+        function=sql.readable(log.relation.quoted),
+    ).one()
+    if row.text is None or not ddl.filters_as(log, row.text):
+        return ()
+    added = [column for column, type_ in log.columns.items() if columns.get(column) != type_]
+    return tuple(logs.parts(catalog, log.entity, added)) or None
 
 
 def _texts(
@@ -131,6 +156,8 @@ def _do(engine: sa.Engine, step: Step) -> None:
         )
         known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
         before = known.get(step.relation.name)
+        if _done(connection, step, before):
+            return
         seen = None
         if step.log is not None and before is not None:
             seen = state.shape(connection, step.log, before.watched)
@@ -149,6 +176,8 @@ def _do(engine: sa.Engine, step: Step) -> None:
         if missed:
             reason = f"{step.log.source} was not captured for a while"
             sql.run(connection, load["mark"], entity=step.log.entity, reason=reason)
+        if step.doubted is not None:
+            sql.run(connection, load["doubt"], entity=step.log.entity, parts=list(step.doubted))
         sql.run(
             connection,
             load["remember"],
@@ -159,6 +188,14 @@ def _do(engine: sa.Engine, step: Step) -> None:
             watched=list(step.log.watched),
             shape=found.checksum,
         )
+
+
+def _done(connection: sa.Connection, step: Step, before: sa.Row[Any] | None) -> bool:
+    """Whether somebody did the same between the plan and now."""
+    if step.log is None or before is None:
+        return False
+    same = before.definition == ddl.checksum(step.log)
+    return same and state.shape(connection, step.log).wrong is None
 
 
 def _removal(relation: Relation, source: str) -> Step:

@@ -96,3 +96,26 @@ DELETE FROM crm_ops.rebuild_marker WHERE entity = %(entity)s;
 -- name: uncapture
 -- Says of an entity's figures that they cannot be folded until they are counted anew.
 UPDATE crm_ops.refresh SET captured = false WHERE entity = %(entity)s AND captured;
+
+-- name: source_text
+-- What the function of a log does; NULL where there is none. Only reads.
+SELECT (SELECT prosrc FROM pg_proc WHERE oid = to_regproc(%(function)s)) AS text;
+
+-- name: doubt
+-- Says of an entity's figures that some parts (all where none is named) were made otherwise than
+-- its log now tells: they are counted anew by the next fold, alone. Safe to repeat.
+WITH doubted AS (
+    SELECT id, md5(id || ' in doubt of ' || %(parts)s::text[]::text) AS new_id,
+           (SELECT coalesce(jsonb_object_agg(part.key,
+                CASE WHEN %(parts)s::text[] = '{}' OR part.key = ANY(%(parts)s::text[])
+                     THEN 'in doubt' ELSE part.value END), '{}')
+            FROM jsonb_each_text(parts) AS part) AS parts
+    FROM crm_ops.definition
+    WHERE id IN (SELECT definition FROM crm_ops.refresh WHERE entity = %(entity)s)
+), stored AS (
+    INSERT INTO crm_ops.definition (id, parts) SELECT new_id, parts FROM doubted
+    ON CONFLICT (id) DO UPDATE SET parts = excluded.parts RETURNING id
+)
+UPDATE crm_ops.refresh SET definition = stored.id
+FROM stored JOIN doubted ON doubted.new_id = stored.id
+WHERE refresh.entity = %(entity)s AND refresh.definition = doubted.id;

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import sql
+from crm_ops.base import sql, statements
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.fold import aggregates, definition, facets, rows
@@ -67,7 +67,9 @@ def within(
     definition.remember(connection, made_with)
     bound: list[str] | None
     if kind == "aggregates":
-        names = list(made_with.parts) if only is None else list(only)
+        names = list(only or ())
+        if only is None:
+            names = [*made_with.parts, *_declared_before(connection, counted, tenants)]
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
         statement, bound = aggregates.rebuild(reduced), names
@@ -111,6 +113,16 @@ def visible(
             tenant=tenant,
         )
         yield [tenant]
+
+
+def _declared_before(
+    connection: sa.Connection, counted: rows.Counted, tenants: Sequence[str]
+) -> list[str]:
+    """The aggregates that the figures of `tenants` were made with."""
+    statement = statements.load("crm_ops.fold")["declared_before"]
+    return list(
+        sql.run(connection, statement, entity=counted.name, tenants=list(tenants)).scalars()
+    )
 
 
 def _drop_others(connection: sa.Connection, names: Sequence[str], tenants: Sequence[str]) -> None:
