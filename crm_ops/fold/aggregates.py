@@ -147,39 +147,40 @@ def _scan(
 """
 
 
-def rebuild(counted: rows.Counted) -> str:
-    """One statement that makes the stored figures equal the recount.
+def rebuild() -> str:
+    """One statement that makes the stored figures equal the recount in the table `rows.FRESH`.
 
     Binds `entity`, `aggregates` (those to write) and `tenants` (text arrays), `limit`, and what
     `notes.noted` binds; returns one row as the facets' statement does.
     """
     key = "ARRAY[aggregate, tenant, measured] || dimensions"
+    figures = "aggregate, tenant, dimensions, measured, n, total, low, high"
+    fresh = rows.FRESH
     return f"""
-WITH fresh AS MATERIALIZED (
-{recount(counted)}
-), over AS MATERIALIZED (
-  SELECT tenant, aggregate, count(*) AS buckets FROM fresh WHERE measured = ''
+WITH over AS MATERIALIZED (
+  SELECT tenant, aggregate, count(*) AS buckets FROM {fresh} WHERE measured = ''
   GROUP BY tenant, aggregate HAVING count(*) > %(limit)s
+), stored AS MATERIALIZED (
+  SELECT {figures} FROM {AGGREGATE.quoted}
+  WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
 ), gone AS (
   DELETE FROM {AGGREGATE.quoted} AS stored
   WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
     AND NOT EXISTS (SELECT FROM over)
-    AND {key} NOT IN (SELECT {key} FROM fresh)
+    AND {key} NOT IN (SELECT {key} FROM {fresh})
   RETURNING 1
 ), kept AS (
-  INSERT INTO {AGGREGATE.quoted} AS stored
-    (aggregate, tenant, dimensions, measured, n, total, low, high)
-  SELECT aggregate, tenant, dimensions, measured, n, total, low, high FROM fresh
-  WHERE aggregate <> '' AND NOT EXISTS (SELECT FROM over)
+  INSERT INTO {AGGREGATE.quoted} AS stored ({figures})
+  SELECT {figures}
+  FROM (SELECT {figures} FROM {fresh} WHERE aggregate <> '' EXCEPT TABLE stored) AS different
+  WHERE NOT EXISTS (SELECT FROM over)
   ON CONFLICT (aggregate, tenant, dimensions, measured) DO UPDATE
   SET n = excluded.n, total = excluded.total, low = excluded.low, high = excluded.high
-  WHERE (stored.n, stored.total, stored.low, stored.high)
-        IS DISTINCT FROM (excluded.n, excluded.total, excluded.low, excluded.high)
   RETURNING 1
 ), noted AS (
-{notes.noted("aggregates", "SELECT tenant, n AS counted FROM fresh WHERE aggregate = ''")}
+{notes.noted("aggregates", f"SELECT tenant, n AS counted FROM {fresh} WHERE aggregate = ''")}
 )
-SELECT coalesce((SELECT sum(n) FROM fresh WHERE aggregate = ''), 0)::bigint AS seen,
+SELECT coalesce((SELECT sum(n) FROM {fresh} WHERE aggregate = ''), 0)::bigint AS seen,
        (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
        coalesce((SELECT json_agg(json_build_array(tenant, aggregate, buckets)) FROM over), '[]')
          AS over

@@ -13,8 +13,11 @@ from crm_ops.base.names import FACET_COUNT
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.fold import links, notes, rows, splits
 
-# GROUPING() takes at most 31 arguments.
+# GROUPING() takes at most 31 arguments; of changes all facets are counted in one pass.
 _MOST = 30
+# Of rows so many are, that PostgreSQL may share the passes out among parallel workers, which it
+# cannot do with one pass.
+_AT_ONCE = 4
 
 
 def recount(counted: rows.Counted) -> str:
@@ -23,7 +26,7 @@ def recount(counted: rows.Counted) -> str:
     The facet '' has the total in its bucket NULL.
     """
     linked = [links.recount(counted, name, facet) for name, facet in links.of_entity(counted)]
-    return "\nUNION ALL\n".join([*_scans(counted, rows.stored(counted)), *linked])
+    return "\nUNION ALL\n".join([*_scans(counted, rows.stored(counted), _AT_ONCE), *linked])
 
 
 def changes(counted: rows.Counted) -> str:
@@ -32,49 +35,53 @@ def changes(counted: rows.Counted) -> str:
         links.changes(counted, name, facet, f"drained_{at}")
         for at, (name, facet) in enumerate(links.of_entity(counted))
     ]
-    return "\nUNION ALL\n".join([*_scans(counted, rows.changes()), *linked])
+    return "\nUNION ALL\n".join([*_scans(counted, rows.changes(), _MOST), *linked])
 
 
-def _scans(counted: rows.Counted, source: rows.Source) -> list[str]:
+def _scans(counted: rows.Counted, source: rows.Source, most: int) -> list[str]:
     single = [
         splits.make(name, facet, counted.types, counted.catalog.time_zone)
         for name, facet in counted.entity.facets.items()
         if not isinstance(facet, LinkFacet)
     ]
-    chunks = [single[at : at + _MOST] for at in range(0, len(single), _MOST)] or [[]]
+    chunks = [single[at : at + most] for at in range(0, len(single), most)] or [[]]
     return [_scan(counted, source, chunk, total=at == 0) for at, chunk in enumerate(chunks)]
 
 
-def rebuild(counted: rows.Counted) -> str:
-    """One statement that makes the stored counts equal the recount.
+def rebuild() -> str:
+    """One statement that makes the stored counts equal the recount in the table `rows.FRESH`.
 
     Binds `entity`, `tenants` and `facets` (text arrays; NULL instead of `facets`: all there are)
     and `limit`, and what `notes.noted` binds; returns one row: `seen` rows, `written` counts, and
     `over`, the JSON list of [tenant, facet, buckets] past the limit (then nothing was written).
     """
+    fresh = rows.FRESH
     return f"""
-WITH fresh AS MATERIALIZED (
-{recount(counted)}
-), over AS MATERIALIZED (
-  SELECT tenant, facet, count(*) AS buckets FROM fresh GROUP BY tenant, facet
+WITH over AS MATERIALIZED (
+  SELECT tenant, facet, count(*) AS buckets FROM {fresh} GROUP BY tenant, facet
   HAVING count(*) > %(limit)s
+), stored AS MATERIALIZED (
+  SELECT tenant, facet, bucket, n FROM {FACET_COUNT.quoted}
+  WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
+    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
 ), gone AS (
   DELETE FROM {FACET_COUNT.quoted} AS stored
   WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
     AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
     AND NOT EXISTS (SELECT FROM over)
-    AND ARRAY[tenant, facet, bucket] NOT IN (SELECT ARRAY[tenant, facet, bucket] FROM fresh)
+    AND ARRAY[tenant, facet, bucket] NOT IN (SELECT ARRAY[tenant, facet, bucket] FROM {fresh})
   RETURNING 1
 ), kept AS (
   INSERT INTO {FACET_COUNT.quoted} AS stored (entity, tenant, facet, bucket, n)
-  SELECT %(entity)s, tenant, facet, bucket, n FROM fresh WHERE NOT EXISTS (SELECT FROM over)
+  SELECT %(entity)s, tenant, facet, bucket, n
+  FROM (SELECT tenant, facet, bucket, n FROM {fresh} EXCEPT TABLE stored) AS different
+  WHERE NOT EXISTS (SELECT FROM over)
   ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = excluded.n
-  WHERE stored.n <> excluded.n
   RETURNING 1
 ), noted AS (
-{notes.noted("facets", "SELECT tenant, n AS counted FROM fresh WHERE facet = ''")}
+{notes.noted("facets", f"SELECT tenant, n AS counted FROM {fresh} WHERE facet = ''")}
 )
-SELECT coalesce((SELECT sum(n) FROM fresh WHERE facet = ''), 0)::bigint AS seen,
+SELECT coalesce((SELECT sum(n) FROM {fresh} WHERE facet = ''), 0)::bigint AS seen,
        (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
        coalesce((SELECT json_agg(json_build_array(tenant, facet, buckets)) FROM over), '[]') AS over
 """

@@ -70,14 +70,16 @@ def within(
         names = list(made_with.parts) if only is None else list(only)
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
-        statement, bound = aggregates.rebuild(reduced), names
+        fresh, statement, bound = aggregates.recount(reduced), aggregates.rebuild(), names
     else:
         reduced = counted if only is None else _only_facets(counted, only)
-        statement = facets.rebuild(reduced)
+        fresh, statement = facets.recount(reduced), facets.rebuild()
         bound = None if only is None else ["", *only]
     limit = counted.catalog.limits.distinct_values_per_facet
     seen = written = 0
     for group in visible(connection, counted, tenants):
+        made = f"CREATE TEMPORARY TABLE {rows.FRESH} ON COMMIT DROP AS"
+        sql.run(connection, f"{made} {fresh}", tenants=group)
         row = sql.run(
             connection,
             statement,
@@ -89,6 +91,7 @@ def within(
             definition=made_with.id,
             captured=captured,
         ).one()
+        sql.run(connection, f"DROP TABLE {rows.FRESH}")
         if row.over:
             raise TooMany(_reasons(row.over, counted.name, limit))
         seen, written = seen + int(row.seen), written + int(row.written)

@@ -11,6 +11,10 @@ from crm_ops.catalog.entities import ColumnTenancy, Entity
 from crm_ops.changes.logs import SIGN
 from crm_ops.sources import filters
 
+# A table of the transaction alone: PostgreSQL's parallel workers count into it, as they may not in
+# a statement that writes figures.
+FRESH = "pg_temp.crm_ops_fresh"
+
 
 @dataclass(frozen=True)
 class Counted:
@@ -117,4 +121,14 @@ def condition(counted: Counted, row: str = "r") -> str:
     return f"{kept} AND ({quoted} = ANY({keys}) OR {nobody})"
 
 
-__all__ = ["Counted", "Source", "changes", "condition", "stored", "tenant", "tenant_key", "wanted"]
+__all__ = [
+    "FRESH",
+    "Counted",
+    "Source",
+    "changes",
+    "condition",
+    "stored",
+    "tenant",
+    "tenant_key",
+    "wanted",
+]
