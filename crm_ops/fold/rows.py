@@ -117,4 +117,13 @@ def condition(counted: Counted, row: str = "r") -> str:
     return f"{kept} AND ({quoted} = ANY({keys}) OR {nobody})"
 
 
-__all__ = ["Counted", "Source", "changes", "condition", "stored", "tenant", "tenant_key", "wanted"]
+__all__ = [
+    "Counted",
+    "Source",
+    "changes",
+    "condition",
+    "stored",
+    "tenant",
+    "tenant_key",
+    "wanted",
+]
