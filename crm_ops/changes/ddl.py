@@ -34,6 +34,11 @@ def table(log: Log) -> str:
     return f"CREATE TABLE {log.relation.quoted} (\n  {', '.join([*own, *columns])}\n)"
 
 
+def columns(log: Log) -> dict[str, str]:
+    """The columns that a log has, with their types."""
+    return {SIGN: "smallint", AT: "timestamp with time zone", **log.columns}
+
+
 def altered(log: Log, existing: Mapping[str, str]) -> Iterator[str]:
     """Give an existing log the columns it needs now and take away the others."""
     own = {SIGN, AT}
@@ -128,6 +133,7 @@ __all__ = [
     "EVENTS",
     "altered",
     "checksum",
+    "columns",
     "filters_as",
     "function",
     "removal",

@@ -5,10 +5,11 @@ WHERE %(entity)s::text IS NULL OR entity = %(entity)s
 ORDER BY log;
 
 -- name: shape
--- What must not change unseen: the files and types of a table and its partitions, and the state of
--- our triggers on them. A trigger that was switched off and on again has another xmin. Beside it,
+-- What must not change unseen: the files and types of a table and its partitions, the file of its
+-- log, and the state of our triggers. A trigger that was switched off and on again has another xmin. Beside it,
 -- how many of our triggers are in force, how many should be, how many are on tables that are not
--- (or no longer) part of it, and whether logical replication, which fires none, writes into it.
+-- (or no longer) part of it, whether logical replication, which fires none, writes into it, and the
+-- columns of the log.
 -- Only reads.
 WITH RECURSIVE tree (relation) AS (
     SELECT to_regclass(%(source)s)::oid
@@ -18,11 +19,11 @@ WITH RECURSIVE tree (relation) AS (
 ),
 ours AS (
     SELECT t.tgrelid, t.tgname, t.tgenabled, t.xmin, t.tgrelid IN (TABLE tree) AS inside
-    FROM pg_trigger AS t WHERE t.tgfoid = to_regproc(%(function)s)::oid
+    FROM pg_trigger AS t WHERE t.tgfoid = to_regproc(%(log)s)::oid
 )
 SELECT md5(concat_ws('|',
         (SELECT string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-         FROM pg_class AS c WHERE c.oid IN (TABLE tree)),
+         FROM pg_class AS c WHERE c.oid IN (TABLE tree) OR c.oid = to_regclass(%(log)s)),
         (SELECT string_agg(a.attname || ':' || format_type(a.atttypid, a.atttypmod), ','
                            ORDER BY a.attname)
          FROM pg_attribute AS a
@@ -35,7 +36,10 @@ SELECT md5(concat_ws('|',
     (SELECT count(*) FROM ours WHERE inside AND tgenabled IN ('O', 'A')) AS in_force,
     (SELECT %(events)s * count(*) FROM tree) AS needed,
     (SELECT count(*) FROM ours WHERE NOT inside) AS strays,
-    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (TABLE tree)) AS replicated;
+    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (TABLE tree)) AS replicated,
+    ARRAY(SELECT ARRAY[a.attname, format_type(a.atttypid, a.atttypmod)] FROM pg_attribute AS a
+          WHERE a.attrelid = to_regclass(%(log)s) AND a.attnum > 0 AND NOT a.attisdropped)
+        AS columns;
 
 -- name: members
 -- A table and all its partitions (or what inherits from it), what each is, and whether our role may

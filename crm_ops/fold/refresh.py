@@ -55,7 +55,11 @@ def _fold(
 ) -> Refreshed:
     wait_s = counted.catalog.limits.statement_timeout_seconds
     with database.snapshot(
-        engine, entity_lock(counted), wait_s=wait_s, keep=not dry_run
+        engine,
+        entity_lock(counted),
+        wait_s=wait_s,
+        keep=not dry_run,
+        still=rows.tables(counted),
     ) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)

@@ -21,7 +21,8 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Iterable[Diff
     be folded are left out, they have to be counted anew as a whole; False where that is all.
     """
     wait_s = counted.catalog.limits.statement_timeout_seconds
-    with database.snapshot(engine, refresh.entity_lock(counted), wait_s=wait_s) as connection:
+    locked, still = refresh.entity_lock(counted), rows.tables(counted)
+    with database.snapshot(engine, locked, wait_s=wait_s, still=still) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         if not state.foldable:

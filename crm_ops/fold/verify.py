@@ -52,7 +52,8 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
     """Fold what is pending, then compare; tenants without a difference are noted as proved."""
     wait_s = counted.catalog.limits.statement_timeout_seconds
     locked = refresh.entity_lock(counted)
-    with database.snapshot(engine, locked, wait_s=wait_s) as connection:
+    still = rows.tables(counted)
+    with database.snapshot(engine, locked, wait_s=wait_s, still=still) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         if not state.foldable:

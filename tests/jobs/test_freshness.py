@@ -120,8 +120,13 @@ def test_beside_writers_status_is_never_ahead_of_what_is_applied(tools: Tools) -
 
 
 def test_ten_thousand_tenants_are_told_in_no_time(tools: Tools) -> None:
-    execute(tools.engine, "INSERT INTO shop.company SELECT i FROM generate_series(4, 10000) AS i")
     refresh(tools)
+    execute(
+        tools.engine,
+        "INSERT INTO crm_ops.refresh (kind, entity, tenant, version, as_of, counted)"
+        " SELECT kind, 'order', i::text, 1, now(), 0"
+        " FROM unnest('{facets,aggregates}'::text[]) AS kind, generate_series(4, 10000) AS i",
+    )
     execute(
         tools.engine,
         'INSERT INTO shop."order lines" (id, company_id)'
