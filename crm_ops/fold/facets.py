@@ -1,7 +1,6 @@
 """The SQL of facet counts: a count of the rows from scratch, and what a batch of changes changes.
 
-A pure function of the catalog and the column types. A rebuild writes only what differs, so a second
-one changes nothing; it writes nothing at all where a facet has more buckets than allowed.
+A pure function of the catalog and the column types.
 """
 
 from __future__ import annotations
@@ -9,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crm_ops.base import sql
-from crm_ops.base.names import FACET_COUNT
 from crm_ops.catalog.facets import LinkFacet
-from crm_ops.fold import links, notes, rows, splits
+from crm_ops.fold import links, rows, splits
 
 # GROUPING() takes at most 31 arguments; of changes all facets are counted in one pass.
 _MOST = 30
@@ -48,45 +46,6 @@ def _scans(counted: rows.Counted, source: rows.Source, most: int) -> list[str]:
     return [_scan(counted, source, chunk, total=at == 0) for at, chunk in enumerate(chunks)]
 
 
-def rebuild() -> str:
-    """One statement that makes the stored counts equal the recount in the table `rows.FRESH`.
-
-    Binds `entity`, `tenants` and `facets` (text arrays; NULL instead of `facets`: all there are)
-    and `limit`, and what `notes.noted` binds; returns one row: `seen` rows, `written` counts, and
-    `over`, the JSON list of [tenant, facet, buckets] past the limit (then nothing was written).
-    """
-    fresh = rows.FRESH
-    return f"""
-WITH over AS MATERIALIZED (
-  SELECT tenant, facet, count(*) AS buckets FROM {fresh} GROUP BY tenant, facet
-  HAVING count(*) > %(limit)s
-), stored AS MATERIALIZED (
-  SELECT tenant, facet, bucket, n FROM {FACET_COUNT.quoted}
-  WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
-    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
-), gone AS (
-  DELETE FROM {FACET_COUNT.quoted} AS stored
-  WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
-    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
-    AND NOT EXISTS (SELECT FROM over)
-    AND ARRAY[tenant, facet, bucket] NOT IN (SELECT ARRAY[tenant, facet, bucket] FROM {fresh})
-  RETURNING 1
-), kept AS (
-  INSERT INTO {FACET_COUNT.quoted} AS stored (entity, tenant, facet, bucket, n)
-  SELECT %(entity)s, tenant, facet, bucket, n
-  FROM (SELECT tenant, facet, bucket, n FROM {fresh} EXCEPT TABLE stored) AS different
-  WHERE NOT EXISTS (SELECT FROM over)
-  ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = excluded.n
-  RETURNING 1
-), noted AS (
-{notes.noted("facets", f"SELECT tenant, n AS counted FROM {fresh} WHERE facet = ''")}
-)
-SELECT coalesce((SELECT sum(n) FROM {fresh} WHERE facet = ''), 0)::bigint AS seen,
-       (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
-       coalesce((SELECT json_agg(json_build_array(tenant, facet, buckets)) FROM over), '[]') AS over
-"""
-
-
 def _scan(
     counted: rows.Counted, source: rows.Source, chunk: Sequence[splits.Split], *, total: bool
 ) -> str:
@@ -119,4 +78,4 @@ def _scan(
 """
 
 
-__all__ = ["changes", "rebuild", "recount"]
+__all__ = ["changes", "recount"]

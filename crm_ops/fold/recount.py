@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
-from crm_ops.fold import aggregates, definition, facets, rows
+from crm_ops.fold import aggregates, definition, facets, replacement, rows
 from crm_ops.fold.definition import Kind
 
 
@@ -70,15 +70,19 @@ def within(
         names = list(made_with.parts) if only is None else list(only)
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
-        fresh, statement, bound = aggregates.recount(reduced), aggregates.rebuild(), names
+        fresh, statement, bound = (
+            aggregates.recount(reduced),
+            replacement.aggregate_figures(),
+            names,
+        )
     else:
         reduced = counted if only is None else _only_facets(counted, only)
-        fresh, statement = facets.recount(reduced), facets.rebuild()
+        fresh, statement = facets.recount(reduced), replacement.facet_counts()
         bound = None if only is None else ["", *only]
     limit = counted.catalog.limits.distinct_values_per_facet
     seen = written = 0
     for group in visible(connection, counted, tenants):
-        made = f"CREATE TEMPORARY TABLE {rows.FRESH} ON COMMIT DROP AS"
+        made = f"CREATE TEMPORARY TABLE {replacement.FRESH} ON COMMIT DROP AS"
         sql.run(connection, f"{made} {fresh}", tenants=group)
         row = sql.run(
             connection,
@@ -91,7 +95,7 @@ def within(
             definition=made_with.id,
             captured=captured,
         ).one()
-        sql.run(connection, f"DROP TABLE {rows.FRESH}")
+        sql.run(connection, f"DROP TABLE {replacement.FRESH}")
         if row.over:
             raise TooMany(_reasons(row.over, counted.name, limit))
         seen, written = seen + int(row.seen), written + int(row.written)

@@ -11,10 +11,6 @@ from crm_ops.catalog.entities import ColumnTenancy, Entity
 from crm_ops.changes.logs import SIGN
 from crm_ops.sources import filters
 
-# A table of the transaction alone: PostgreSQL's parallel workers count into it, as they may not in
-# a statement that writes figures.
-FRESH = "pg_temp.crm_ops_fresh"
-
 
 @dataclass(frozen=True)
 class Counted:
@@ -122,7 +118,6 @@ def condition(counted: Counted, row: str = "r") -> str:
 
 
 __all__ = [
-    "FRESH",
     "Counted",
     "Source",
     "changes",
