@@ -67,7 +67,14 @@ def of_entity(counted: Counted, chosen: Sequence[str], tools: Tools, *, repair: 
         figures.count("facets", counted, missing, tools, dry_run=False)
         for kind in KINDS:
             latest.publish(
-                tools.engine, tools.redis, counted, kind, wrong, now=tools.clock(), everything=True
+                tools.engine,
+                tools.redis,
+                counted,
+                kind,
+                wrong,
+                now=tools.clock(),
+                everything=True,
+                signing_key=tools.signing_key,
             )
     return Proof(
         counted.name,
