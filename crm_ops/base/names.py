@@ -72,6 +72,11 @@ def organisation_key(tenant: str) -> str:
     return f"{_PREFIX}:organisation:{_safe(tenant)}"
 
 
+def alert_key(incident: str) -> str:
+    """The Redis key that says that people were told of an incident which cannot be recorded."""
+    return f"{_PREFIX}:alert:{_safe(incident)}"
+
+
 __all__ = [
     "AGGREGATE",
     "ALERT",
@@ -92,6 +97,7 @@ __all__ = [
     "SCHEMA",
     "SHARING_EPOCH",
     "aggregates_key",
+    "alert_key",
     "bitmaps_key",
     "bounded",
     "facets_key",

@@ -7,7 +7,7 @@ Rows that the catalog's filter leaves out are not logged.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -52,6 +52,23 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> list[Log]:
     """
     wanted = list(_tables(catalog.entities[name]))
     return list(_logs(catalog, name, tables.inspect(connection, wanted)))
+
+
+def parts(catalog: Catalog, name: str, columns: Collection[str]) -> list[str]:
+    """The facets and aggregates of an entity that are counted by some of `columns`."""
+    entity, splits = catalog.entities[name], catalog.entities[name].splits()
+    by = {
+        each: {entity.key if isinstance(facet, LinkFacet) else facet.column}
+        for each, facet in splits.items()
+    }
+    found = {each for each in entity.facets if by[each] & set(columns)}
+    for each, aggregate in catalog.aggregates.items():
+        if aggregate.entity == name:
+            used = {*aggregate.columns(), aggregate.currency}
+            if used.union(*(by[one] for one in aggregate.by)) & set(columns):
+                found.add(each)
+    whose = entity.tenant in columns
+    return sorted({*entity.facets, *catalog.aggregates} if whose else found)
 
 
 def relation(entity: str, facet: str | None = None) -> Relation:
@@ -147,4 +164,4 @@ def _type(type_name: str) -> str:
     return _MODIFIER.sub("", type_name) if type_name.startswith(_UNBOUNDED) else type_name
 
 
-__all__ = ["AT", "SIGN", "Log", "read", "relation"]
+__all__ = ["AT", "SIGN", "Log", "parts", "read", "relation"]

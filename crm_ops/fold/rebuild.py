@@ -111,7 +111,10 @@ def _count(
         database.Lock(f"rebuild:{counted.name}:{group[0]}"),
     ]
     wait_s = counted.catalog.limits.statement_timeout_seconds
-    with database.snapshot(engine, *locks, wait_s=wait_s, keep=not dry_run) as connection:
+    still = rows.tables(counted)
+    with database.snapshot(
+        engine, *locks, wait_s=wait_s, keep=not dry_run, still=still
+    ) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         captured = state.unusable is None

@@ -52,16 +52,14 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
     """Fold what is pending, then compare; tenants without a difference are noted as proved."""
     wait_s = counted.catalog.limits.statement_timeout_seconds
     locked = refresh.entity_lock(counted)
-    with database.snapshot(engine, locked, wait_s=wait_s) as connection:
+    still = rows.tables(counted)
+    with database.snapshot(engine, locked, wait_s=wait_s, still=still) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         if not state.foldable:
             return Compared(unproved=state.unusable or state.spoiled)
         drain.within(connection, counted, state, as_of=as_of)
-        load = statements.load("crm_ops.fold")
-        known = set(
-            sql.run(connection, load["captured"], entity=counted.name, kinds=list(KINDS)).scalars()
-        )
+        known = refresh.captured(connection, counted)
         chosen = [tenant for tenant in tenants if tenant in known]
         figures = 0
         found: list[Difference] = []
@@ -78,7 +76,8 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
             ]
         wrong = {each.tenant for each in found}
         proved = [tenant for tenant in chosen if tenant not in wrong]
-        sql.run(connection, load["proved"], entity=counted.name, tenants=proved, as_of=as_of)
+        statement = statements.load("crm_ops.fold")["proved"]
+        sql.run(connection, statement, entity=counted.name, tenants=proved, as_of=as_of)
     return Compared(tuple(chosen), figures, tuple(found))
 
 
@@ -89,11 +88,16 @@ def distrust(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -
         sql.run(connection, statement, entity=counted.name, tenants=list(tenants))
 
 
-def oldest(engine: sa.Engine, counted: rows.Counted, count: int) -> list[str]:
-    """The tenants whose proof is oldest, those never proved first."""
+def oldest(
+    engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str], count: int
+) -> list[str]:
+    """Those `count` of `tenants` whose proof is oldest, those never proved first."""
     with database.transaction(engine) as connection:
         statement = statements.load("crm_ops.fold")["oldest_proofs"]
-        return list(sql.run(connection, statement, entity=counted.name, count=count).scalars())
+        found = sql.run(
+            connection, statement, entity=counted.name, tenants=list(tenants), count=count
+        )
+        return list(found.scalars())
 
 
 def _compare(
