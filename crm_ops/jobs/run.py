@@ -14,11 +14,14 @@ from typing import Any, Protocol, cast
 
 from crm_ops.base import database, errors, results
 from crm_ops.base.results import Done, JobResult, State
-from crm_ops.jobs import ledger, registry
+from crm_ops.jobs import ledger, registry, retention
 from crm_ops.jobs.work import Batch, Plan, Request, Tools, Work
 from crm_ops.schema import migrate
 
 _log = logging.getLogger(__name__)
+
+# The job that every catalog runs at night prunes the ledger.
+_FORGETS = "warm_caches"
 
 
 class Job(Protocol):
@@ -104,6 +107,9 @@ def report(run_id: int, tools: Tools) -> JobResult:
         error = _module(job).conclude(done, request, tools)
         state = "failed" if error else "success"
     result = ledger.finish(tools.engine, run_id, done, state=state, error=error, now=tools.clock())
+    if job == _FORGETS and not request.dry_run:
+        keep_days = tools.catalog.limits.ledger_days
+        retention.forget(tools.engine, keep_days=keep_days, now=tools.clock())
     _log.log(
         logging.INFO if state == "success" else logging.ERROR,
         "%s: %s",

@@ -70,8 +70,14 @@ def make(
     signing_key: bytes | None,
 ) -> Question:
     """The search; raises `ParameterError` naming what is wrong with it and what there is."""
-    if not 0 <= limit <= MOST_ROWS:
-        raise errors.ParameterError(f"limit is {limit}; it goes from 0 to {MOST_ROWS:,}")
+    # A request brings texts; they would fail far from here, or not at all.
+    if type(limit) is not int or not 0 <= limit <= MOST_ROWS:
+        raise errors.ParameterError(
+            f"limit is {str(limit)[:60]!r}; it is a whole number from 0 to {MOST_ROWS:,}"
+        )
+    for what, given in (("text", text), ("sort", sort), ("after", after)):
+        if not isinstance(given, str | None):
+            raise errors.ParameterError(f"{what} is {type(given).__name__}; give text")
     check_moment(not_older_than, now)
     rows = [scope.rows(layout, tenant)]
     if visible is not None:

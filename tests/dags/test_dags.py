@@ -149,8 +149,15 @@ def test_a_dag_has_a_deadline_that_airflow_can_announce(bag: DagBag, job: regist
     assert alert.name == f"{job.dag_id} is late"
     assert alert.interval == timedelta(minutes=minutes)
     assert alert.reference.reference_name == "DagRunQueuedAtDeadline"
-    assert alert.callback.kwargs == {"minutes": minutes}
-    assert import_string(alert.callback.path).__name__ == "LateRun"
+    assert alert.callback.kwargs == {"job": job.name, "event": "late"}
+    assert import_string(alert.callback.path).__name__ == "Announce"
+
+
+@each_job
+def test_a_failed_run_is_announced_by_the_same_notifier(bag: DagBag, job: registry.Job) -> None:
+    announce = bag.dags[job.dag_id].on_failure_callback
+    assert isinstance(announce, import_string(bag.dags[job.dag_id].deadline[0].callback.path))
+    assert (announce.job, announce.event) == (job.name, "failed")
 
 
 @each_job
