@@ -34,6 +34,7 @@ from include.notifier import Announce
 # Another try would meet the same until a person acts.
 _LASTING = (
     errors.CatalogError,
+    errors.Drift,
     errors.NothingSeen,
     errors.ParameterError,
     errors.PermissionMissing,

@@ -102,6 +102,7 @@ def test_a_task_is_tried_again_later_and_later_unless_that_is_useless(
         assert action(errors.RedisUnavailable()) is RetryAction.DEFAULT
         assert action(errors.TenantsFailed({"1": "it broke"})) is RetryAction.DEFAULT
         assert action(errors.ParameterError()) is RetryAction.FAIL
+        assert action(errors.Drift()) is RetryAction.FAIL
         assert action(errors.CatalogError(["x"])) is RetryAction.FAIL
         assert action(errors.PermissionMissing()) is RetryAction.FAIL
         assert action(errors.SettingsError()) is RetryAction.FAIL
@@ -209,6 +210,18 @@ def test_the_form_accepts(bag: DagBag, job: registry.Job, given: dict[str, Any])
 def test_the_form_refuses(bag: DagBag, job: registry.Job, given: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         parameters(bag.dags[job.dag_id], given)
+
+
+@each_job
+def test_only_jobs_that_make_figures_can_be_asked_to_verify_them(
+    bag: DagBag, job: registry.Job
+) -> None:
+    dag = bag.dags[job.dag_id]
+    if job.name in ("precompute_facets", "precompute_aggregates"):
+        assert parameters(dag, {"mode": "verify"})["mode"] == "verify"
+    else:
+        with pytest.raises(ParamValidationError):
+            parameters(dag, {"mode": "verify"})
 
 
 @each_job

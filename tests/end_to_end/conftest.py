@@ -60,23 +60,36 @@ def figures() -> Iterator[sinks.Statsd]:
 
 
 @pytest.fixture(scope="session")
-def stack(mail: sinks.Mail, web: sinks.Web, figures: sinks.Statsd) -> Iterator[up.Stack]:
-    """PostgreSQL, Redis and Airflow with its scheduler, in a folder of their own.
+def where() -> layout.Layout:
+    """The stack's own folder."""
+    return layout.make(ROOT, Path(tempfile.mkdtemp(prefix="crm-ops-stack-")))
+
+
+@pytest.fixture(scope="session")
+def inherited(where: layout.Layout, figures: sinks.Statsd) -> dict[str, str]:
+    """The environment that the stack is started in.
 
     The catalog is the project's, but no run is due: only those of the tests run.
     """
-    where = layout.make(ROOT, Path(tempfile.mkdtemp(prefix="crm-ops-stack-")))
     catalog = where.home / "crm_ops.yaml"
     ours = (ROOT / settings.DEFAULT_CATALOG).read_text()
     ours = re.sub("schedule: .*", 'schedule: "0 0 1 1 *"', ours)
     catalog.write_text(ours.replace("deadline_minutes: 50", "deadline_minutes: 1") + ALERTS)
     (where.airflow / "airflow.cfg").write_text(figures.configuration)
     named = {settings.CATALOG: str(catalog), settings.ARCHIVE: str(where.home / "audit_archive")}
+    return {**os.environ, **named}
+
+
+@pytest.fixture(scope="session")
+def stack(
+    where: layout.Layout, inherited: dict[str, str], mail: sinks.Mail, web: sinks.Web
+) -> Iterator[up.Stack]:
+    """PostgreSQL, Redis and Airflow with its scheduler, in a folder of their own."""
     try:
         with up.stack(
             where,
             prepare=prepare,
-            inherited={**os.environ, **named},
+            inherited=inherited,
             note=lambda _what, _state: None,
         ) as running:
             with client(running) as airflow:
