@@ -1,7 +1,11 @@
-"""Registers the page "CRM Ops" in Airflow's navigation, and its health card on Airflow's home."""
+"""Registers the page "CRM Ops" in Airflow's navigation, and its health card on Airflow's home.
+
+Airflow loads plugins in each of its processes: in the scheduler, what tasks need is imported, too.
+"""
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
@@ -36,3 +40,11 @@ class CrmOpsPage(AirflowPlugin):
             "url_route": f"{_AT}-health",
         }
     ]
+
+    @classmethod
+    def on_load(cls, *_args: Any, **_kwargs: Any) -> None:
+        """Spare tasks their imports where LocalExecutor forks them from this process."""
+        if sys.argv[1:2] == ["scheduler"]:
+            from include import preload  # noqa: PLC0415
+
+            preload.for_tasks()

@@ -69,3 +69,31 @@ def test_a_process_that_only_loads_plugins_pays_for_nothing_else(found: Any) -> 
     assert sorted(ours) == ["crm_ops_page", "crm_ops_page_app", "crm_ops_page_app.door"]
     heavy = ("fastapi", "psycopg", "airflow.api_fastapi", "airflow.providers.postgres")
     assert [name for name in found["new"] if name.startswith(heavy)] == []
+
+
+def test_the_scheduler_imports_once_what_the_tasks_it_forks_need() -> None:
+    look = """
+import sys
+from airflow import plugins_manager
+plugins_manager._get_plugins()
+print(*(name for name in ("crm_ops.jobs.run", "include.tools", "psycopg") if name in sys.modules))
+"""
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "PYTHONPATH": str(ROOT),
+    }
+    told = {
+        command: subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", look, command],
+            env=environment,
+            cwd=HOME,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        ).stdout.split("\n")[-2]
+        for command in ("scheduler", "triggerer")
+    }
+    assert told == {"scheduler": "crm_ops.jobs.run include.tools psycopg", "triggerer": ""}
