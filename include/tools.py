@@ -19,7 +19,7 @@ SIGNING_VARIABLE = "crm_ops_signing_secret"
 
 @contextmanager
 def opened(environment: Mapping[str, str]) -> Iterator[Tools]:
-    """The tools of one task; `environment` names the catalog and holds the signing key.
+    """The tools of one task; `environment` names catalog and archive and holds the signing key.
 
     Where it holds none, the key is Airflow's variable, which its secrets backends hold, too.
     Raises CatalogError where the catalog is wrong, SettingsError where a connection is missing.
@@ -43,6 +43,7 @@ def opened(environment: Mapping[str, str]) -> Iterator[Tools]:
             redis=redis,
             clock=lambda: datetime.now(UTC),
             signing_key=key.encode() if key else None,
+            archive=connections.archive(environment, loaded.catalog),
         )
     finally:
         redis.close()

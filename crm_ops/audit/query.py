@@ -45,7 +45,9 @@ def rows(
     paths = [_path(connection, storage, entry.file) for entry in entries]
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET allowed_paths = [{_list(paths)}]")
+        # A file system whose paths begin with a slash is asked for them with one.
+        rooted = [path.replace("://", ":///", 1) for path in paths]
+        connection.execute(f"SET allowed_paths = [{_list([*paths, *rooted])}]")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         given = f"({where})" if where else "true"

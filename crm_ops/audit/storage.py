@@ -1,7 +1,8 @@
 """Where archives lie: a local folder, or an object store; a file is there whole or not at all.
 
 Locally a file is written beside its place, flushed to the disk and renamed. In an object store it
-is one PUT. Credentials come from the environment, as fsspec reads them (`FSSPEC_S3_KEY`, `AWS_*`).
+is one PUT. A credential is given, or found in the environment by the file system itself
+(`FSSPEC_S3_KEY`, `AWS_*`); never in the URL, which stands in logs.
 """
 
 from __future__ import annotations
@@ -10,15 +11,18 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from crm_ops.base import errors
+
+T = TypeVar("T")
 
 _CHUNK = 1 << 20
 _PARTIAL = ".part-"
@@ -27,13 +31,18 @@ _PARTIAL = ".part-"
 class Storage:
     """A folder of archives; names within it are relative and use `/`."""
 
-    def __init__(self, url: str, base: Path) -> None:
-        """A URL with a scheme, or a path, which is relative to `base` (the catalog's folder)."""
-        given = url if "://" in url else str(base / Path(url).expanduser())
-        with _told(url):
-            files, root = fsspec.core.url_to_fs(given)
-        # As it is told in messages: without a password.
-        self.url = _shown(url) if "://" in url else os.path.normpath(given)
+    def __init__(self, url: str, base: Path, options: Mapping[str, Any] | None = None) -> None:
+        """A URL with a scheme, or a path, which is relative to `base` (the catalog's folder).
+
+        `options` are what the URL's file system is opened with, a credential among them.
+        """
+        remote = "://" in url
+        given = url if remote else str(base / Path(url).expanduser())
+        if remote:
+            _refuse_password(url)
+        self.url = url if remote else os.path.normpath(given)
+        with _told(self.url):
+            files, root = self._ask(lambda: fsspec.core.url_to_fs(given, **(options or {})))
         self._files = files
         self._local = isinstance(files, LocalFileSystem)
         self._root = os.path.normpath(root) if self._local else str(root).rstrip("/")
@@ -49,7 +58,7 @@ class Storage:
             with tempfile.TemporaryDirectory(prefix="crm-ops-archive-") as folder:
                 path = Path(folder, "file")
                 yield path
-                self._files.put_file(str(path), self._at(name))
+                self._ask(lambda: self._files.put_file(str(path), self._at(name)))
 
     def put(self, name: str, content: bytes) -> None:
         """Write a small file."""
@@ -60,23 +69,23 @@ class Storage:
         """A small file's content; None where there is no such file."""
         with _told(self.url):
             try:
-                return cast("bytes", self._files.cat_file(self._at(name)))
+                return cast("bytes", self._ask(lambda: self._files.cat_file(self._at(name))))
             except FileNotFoundError:
                 return None
 
     @contextmanager
     def open(self, name: str) -> Iterator[IO[bytes]]:
         """A file to read; raises AuditError where it is not there."""
-        with _told(self.url), self._files.open(self._at(name), "rb") as stream:
-            yield cast("IO[bytes]", stream)
+        with _told(self.url), self._opened(name) as stream:
+            yield stream
 
     def sha256(self, name: str) -> str | None:
         """The SHA-256 of a file, read whole in small pieces; None where there is no such file."""
         digest = hashlib.sha256()
         with _told(self.url):
             try:
-                with self._files.open(self._at(name), "rb") as stream:
-                    while chunk := stream.read(_CHUNK):
+                with self._opened(name) as stream:
+                    while chunk := self._ask(lambda: stream.read(_CHUNK)):
                         digest.update(chunk)
             except FileNotFoundError:
                 return None
@@ -86,7 +95,7 @@ class Storage:
         """The files below a folder; what a killed run left half written is not one."""
         with _told(self.url):
             try:
-                found = self._files.find(self._at(folder))
+                found = self._ask(lambda: self._files.find(self._at(folder)))
             except FileNotFoundError:
                 return set()
         names = {str(each)[len(self._root) :].lstrip("/") for each in found}
@@ -98,6 +107,22 @@ class Storage:
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"
+
+    def _opened(self, name: str) -> IO[bytes]:
+        return cast("IO[bytes]", self._ask(lambda: self._files.open(self._at(name), "rb")))
+
+    def _ask(self, do: Callable[[], T]) -> T:
+        """Ask the file system; each has errors of its own, whose text may hold a credential."""
+        try:
+            return do()
+        except (OSError, ImportError, ValueError):
+            raise
+        except Exception as error:
+            raise errors.AuditError(
+                f"the archive {self.url} cannot be used: {type(error).__module__}."
+                f"{type(error).__name__}; see its credential (the connection crm_archive, or the"
+                " environment). Nothing was dropped, and the next run goes on from here"
+            ) from error
 
 
 @contextmanager
@@ -131,26 +156,29 @@ def _told(url: str) -> Iterator[None]:
         yield
     except (ImportError, ValueError) as error:
         raise errors.SettingsError(
-            f"the archive {_shown(url)} cannot be opened: {error}; name a folder, or a URL whose"
+            f"the archive {url} cannot be opened: {error}; name a folder, or a URL whose"
             " file system is installed (s3:// needs the package s3fs)"
         ) from error
     except FileNotFoundError as error:
         raise errors.AuditError(
-            f"a file of the archive {_shown(url)} is not there: {error.filename or error}; see"
+            f"a file of the archive {url} is not there: {error.filename or error}; see"
             " `crm-ops audit verify-archive`"
         ) from error
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise errors.AuditError(
-            f"the archive {_shown(url)} cannot be used: {why}; nothing was dropped, and the next"
+            f"the archive {url} cannot be used: {why}; nothing was dropped, and the next"
             " run goes on from here"
         ) from error
 
 
-def _shown(url: str) -> str:
-    """A URL without user and password."""
-    scheme, separator, rest = url.rpartition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}" if separator else url
+def _refuse_password(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.password is not None:
+        raise errors.SettingsError(
+            f"the archive's URL {parts.scheme}://...@{parts.hostname} holds a password, and URLs"
+            " stand in logs; put it into the Airflow connection crm_archive"
+        )
 
 
 __all__ = ["Storage"]

@@ -1,4 +1,4 @@
-"""Reads Airflow's variable for a connection, a URI or JSON, as the URL that our drivers take."""
+"""Reads Airflow's variable for a connection, a URI or JSON, as what our drivers take."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from crm_ops.base import errors
+from crm_ops.base.archive import Archive
 
 # Extras that are for Airflow's hook; it hands every other one to the driver.
 _HOOK_ONLY = frozenset(
@@ -86,9 +87,19 @@ def redis(variable: str, text: str) -> str:
     return _url(scheme, found, found.host or "localhost", found.port, database, query)
 
 
+def archive(variable: str, text: str) -> Archive:
+    """The credential of the connection that `text` describes, of whatever type it is.
+
+    Its host counts for nothing: where the archive lies is said elsewhere, in the open.
+    """
+    found, extras = _read(variable, text, ())
+    return Archive(None, found.login, found.password, extras)
+
+
 def _read(
     variable: str, text: str, types: tuple[str, ...]
 ) -> tuple[_Connection, Mapping[str, Any]]:
+    """The fields and extras of a connection of one of `types`; of any where none is named."""
     try:
         found = _of_json(text) if text.lstrip().startswith("{") else _of_uri(text)
         extras = found.extras()
@@ -98,7 +109,7 @@ def _read(
             f"{variable} cannot be read; write a URI or JSON, as Airflow's documentation of"
             " connections in environment variables says"
         ) from None
-    if found.conn_type not in (None, *types):
+    if types and found.conn_type not in (None, *types):
         raise errors.SettingsError(
             f"{variable} is a connection of the type {found.conn_type!r}; {types[0]!r} is needed"
         )
@@ -150,4 +161,4 @@ def _url(
     return made.render_as_string(hide_password=False)
 
 
-__all__ = ["postgresql", "redis"]
+__all__ = ["archive", "postgresql", "redis"]

@@ -38,10 +38,13 @@ class Limits:
     statement_timeout_ms: int = 600_000
 
 
-def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.Engine:
+def engine(
+    url: str, *, limits: Limits | None = None, ping: bool = True, connections: int = 5
+) -> sa.Engine:
     """An engine for a `postgresql://` URL, driven by psycopg 3, in UTC, with bounded waits.
 
-    With `ping` a connection is tried before it is used again, which costs a round trip.
+    With `ping` a connection is tried before it is used again, which costs a round trip. So many
+    `connections` are kept open; ten more may be made for a while.
     """
     try:
         address = sa.make_url(url)
@@ -64,6 +67,7 @@ def engine(url: str, *, limits: Limits | None = None, ping: bool = True) -> sa.E
     made = sa.create_engine(
         address.set(drivername="postgresql+psycopg"),
         pool_pre_ping=ping,
+        pool_size=connections,
         connect_args={
             "connect_timeout": 5,
             "application_name": "crm-ops",

@@ -64,6 +64,11 @@ def organisation_key(tenant: str) -> str:
     return f"{_PREFIX}:organisation:{_safe(tenant)}"
 
 
+def alert_key(incident: str) -> str:
+    """The Redis key that says that people were told of an incident which cannot be recorded."""
+    return f"{_PREFIX}:alert:{_safe(incident)}"
+
+
 __all__ = [
     "AGGREGATE",
     "ALERT",
@@ -81,6 +86,7 @@ __all__ = [
     "SCHEMA",
     "SHARING_EPOCH",
     "aggregates_key",
+    "alert_key",
     "bounded",
     "facets_key",
     "moment_key",

@@ -1,36 +1,43 @@
-"""Where the database, Redis and the catalog are: read once from the environment, then passed on.
+"""Where the database, Redis, the catalog and the audit archive are: read once, then passed on.
 
 Precedence: what the caller gives, then `CRM_OPS_*`, then Airflow's own variables for its
-connections `crm_postgres` and `crm_redis` (a URI or JSON).
+connections `crm_postgres`, `crm_redis` and `crm_archive` (a URI or JSON).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crm_ops.base import airflow_connection, errors
+from crm_ops.base.archive import Archive
 
 DATABASE_URL = "CRM_OPS_DATABASE_URL"
 REDIS_URL = "CRM_OPS_REDIS_URL"
 CATALOG = "CRM_OPS_CATALOG"
 SIGNING_KEY = "CRM_OPS_SIGNING_KEY"
 ARCHIVE = "CRM_OPS_ARCHIVE"
+AIRFLOW_URL = "CRM_OPS_AIRFLOW_URL"
+AIRFLOW_USER = "CRM_OPS_AIRFLOW_USER"
+AIRFLOW_PASSWORD = "CRM_OPS_AIRFLOW_PASSWORD"  # noqa: S105 (its name)
+AIRFLOW_TOKEN = "CRM_OPS_AIRFLOW_TOKEN"  # noqa: S105 (its name)
 AIRFLOW_POSTGRES = "AIRFLOW_CONN_CRM_POSTGRES"
 AIRFLOW_REDIS = "AIRFLOW_CONN_CRM_REDIS"
+AIRFLOW_ARCHIVE = "AIRFLOW_CONN_CRM_ARCHIVE"
 DEFAULT_CATALOG = Path("include/crm_ops.yaml")
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """The two URLs and the signing key (secrets: never shown), and the catalog's path."""
+    """The two URLs and the signing key (secrets: never shown), catalog and archive."""
 
     database_url: str | None
     redis_url: str | None
     catalog: Path
     signing_key: bytes | None
+    archive: Archive
 
     def require_database(self) -> str:
         """The database URL, or an error that says how to give it."""
@@ -67,7 +74,15 @@ def read(
         or _connection(environment, AIRFLOW_REDIS, airflow_connection.redis),
         catalog=catalog_path(environment, catalog),
         signing_key=os.fsencode(environment.get(SIGNING_KEY, "")) or None,
+        archive=archive(environment),
     )
+
+
+def archive(environment: Mapping[str, str]) -> Archive:
+    """Where the audit archive lies, if not where the catalog says, and the credential for it."""
+    text = environment.get(AIRFLOW_ARCHIVE)
+    found = airflow_connection.archive(AIRFLOW_ARCHIVE, text) if text else Archive()
+    return replace(found, url=environment.get(ARCHIVE) or None)
 
 
 def catalog_path(environment: Mapping[str, str], given: Path | None = None) -> Path:
@@ -88,14 +103,20 @@ def _connection(
 
 
 __all__ = [
+    "AIRFLOW_ARCHIVE",
+    "AIRFLOW_PASSWORD",
     "AIRFLOW_POSTGRES",
     "AIRFLOW_REDIS",
+    "AIRFLOW_TOKEN",
+    "AIRFLOW_URL",
+    "AIRFLOW_USER",
     "ARCHIVE",
     "CATALOG",
     "DATABASE_URL",
     "REDIS_URL",
     "SIGNING_KEY",
     "Settings",
+    "archive",
     "catalog_path",
     "read",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 from crm_ops.base import names, sql
 from crm_ops.base.names import REBUILD_MARKER
+from crm_ops.base.sql import Relation
 from crm_ops.changes.logs import AT, SIGN, Log
 
 EVENTS = ("insert", "update", "delete", "truncate")
@@ -86,26 +87,44 @@ END
     )
 
 
-def triggers(log: Log) -> Iterator[str]:
-    """Create or replace the triggers; each waits for the table's writers and keeps new ones out."""
+def triggers(log: Log, table: Relation) -> Iterator[str]:
+    """Create or replace the triggers on the log's source, or on a partition of it.
+
+    Each waits for the table's writers and keeps new ones out. A statement fires the triggers of the
+    table that it names: through the whole table the whole's, by a partition's name the partition's.
+    """
     for event in EVENTS:
         name = sql.identifier(names.bounded("crm_ops", log.relation.name, event))
         yield (
-            f"CREATE OR REPLACE TRIGGER {name} AFTER {event.upper()} ON {log.source.quoted}"
+            f"CREATE OR REPLACE TRIGGER {name} AFTER {event.upper()} ON {table.quoted}"
             f" {_ROWS[event]} FOR EACH STATEMENT EXECUTE FUNCTION {log.relation.quoted}()"
         )
 
 
-def removal(relation: sql.Relation) -> Iterator[str]:
-    """Take a log, its function and, with it, its triggers away; needs no right on their table."""
-    yield f"DROP FUNCTION IF EXISTS {relation.quoted}() CASCADE"
+def unhooked(relation: Relation) -> str:
+    """Take a log's function and, with it, its triggers away; needs no right on their tables."""
+    return f"DROP FUNCTION IF EXISTS {relation.quoted}() CASCADE"
+
+
+def removal(relation: Relation) -> Iterator[str]:
+    """Take a log with its function and triggers away."""
+    yield unhooked(relation)
     yield f"DROP TABLE IF EXISTS {relation.quoted}"
 
 
 def checksum(log: Log) -> str:
     """Tells one version of a log's SQL from another."""
-    text = "\n".join([table(log), function(log), *triggers(log)])
+    text = "\n".join([table(log), function(log), *triggers(log, log.source)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-__all__ = ["EVENTS", "altered", "checksum", "function", "removal", "table", "triggers"]
+__all__ = [
+    "EVENTS",
+    "altered",
+    "checksum",
+    "function",
+    "removal",
+    "table",
+    "triggers",
+    "unhooked",
+]

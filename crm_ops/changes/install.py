@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,6 +25,8 @@ _log = logging.getLogger(__name__)
 
 _ATTEMPT_MS = 50
 _PAUSE_S = 0.2
+# An ordinary and a partitioned table; a foreign one tells no trigger which rows changed.
+_TABLES = ("r", "p")
 BUDGET_S = 60.0
 
 
@@ -59,20 +62,32 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
     moved = {step.relation.name for step in steps}
     for log in wanted:
         applied = None if log.relation.name in moved else known.get(log.relation.name)
-        found, _ = state.shape(connection, log)
-        if applied is None or applied.definition != ddl.checksum(log) or found != applied.shape:
-            there = log.relation.name not in moved
-            columns = _columns(connection, log) if there else {}
-            table = list(ddl.altered(log, columns)) if columns else [ddl.table(log)]
-            steps.append(
-                Step(
-                    log.relation,
-                    f"capture changes of {log.source}",
-                    (*table, ddl.function(log), *ddl.triggers(log)),
-                    log,
-                )
-            )
+        found = state.shape(connection, log)
+        if applied is None or applied.definition != ddl.checksum(log) or found.wrong:
+            fresh = log.relation.name in moved or not (columns := _columns(connection, log))
+            texts = _texts(connection, log, found, {} if fresh else columns)
+            steps.append(Step(log.relation, f"capture changes of {log.source}", texts, log))
     return steps
+
+
+def _texts(
+    connection: sa.Connection, log: Log, found: state.Shape, columns: Mapping[str, str]
+) -> tuple[str, ...]:
+    """What makes a log of these `columns`, its function and its triggers as they are needed.
+
+    Triggers that are elsewhere, on a partition that left, go with the function. Where ours are in
+    place, making them again comes first: it waits for the writers who would wait for the log.
+    """
+    table = list(ddl.altered(log, columns)) if columns else [ddl.table(log)]
+    triggers = [
+        text
+        for member in _members(connection, log)
+        for text in ddl.triggers(log, Relation(member.schema, member.name))
+    ]
+    if columns and found.hooked and not found.astray:
+        return (*triggers, *table, ddl.function(log))
+    unhooked = [ddl.unhooked(log.relation)] if found.astray else []
+    return (*unhooked, *table, ddl.function(log), *triggers)
 
 
 def removal(connection: sa.Connection) -> list[Step]:
@@ -118,16 +133,19 @@ def _do(engine: sa.Engine, step: Step) -> None:
         before = known.get(step.relation.name)
         seen = None
         if step.log is not None and before is not None:
-            seen, _ = state.shape(connection, step.log, before.watched)
+            seen = state.shape(connection, step.log, before.watched)
         for statement in step.sql:
             sql.run(connection, statement)
         if step.log is None:
             sql.run(connection, load["forget"], log=step.relation.name)
             return
-        found, _ = state.shape(connection, step.log)
+        found = state.shape(connection, step.log)
         # Changes that nobody captured until now: what was counted before is not to be trusted. The
         # triggers' lock keeps writers out, so that none is between the old state and the new.
-        missed = step.log.facet is None if before is None else before.shape != seen
+        if before is None:
+            missed = step.log.facet is None
+        else:
+            missed = seen is None or before.shape != seen.checksum
         if missed:
             reason = f"{step.log.source} was not captured for a while"
             sql.run(connection, load["mark"], entity=step.log.entity, reason=reason)
@@ -139,7 +157,7 @@ def _do(engine: sa.Engine, step: Step) -> None:
             relation=str(step.log.source),
             definition=ddl.checksum(step.log),
             watched=list(step.log.watched),
-            shape=found,
+            shape=found.checksum,
         )
 
 
@@ -156,24 +174,39 @@ def _columns(connection: sa.Connection, log: Log) -> dict[str, str]:
     return {row.name: row.type for row in rows}
 
 
+def _members(connection: sa.Connection, log: Log) -> Sequence[sa.Row[Any]]:
+    """The log's source and its partitions: schema, name, kind, allowed, role."""
+    return sql.run(
+        connection,
+        statements.load("crm_ops.changes")["members"],
+        source=sql.readable(log.source.quoted),
+    ).all()
+
+
 def _refuse(connection: sa.Connection, wanted: Sequence[Log]) -> None:
-    """Refuse what PostgreSQL would refuse, before anything is written."""
-    load = statements.load("crm_ops.changes")
-    problems = []
-    for log in wanted:
-        row = sql.run(connection, load["capturable"], source=sql.readable(log.source.quoted)).one()
-        if row.relkind not in ("r", "p"):
-            problems.append(
-                f"entities.{log.entity}: {log.source} is no table, and has no changes to capture;"
-                " declare `capture: none`"
-            )
-        elif not row.allowed:
-            problems.append(
-                f"entities.{log.entity}: the role {row.role} may not create triggers on"
-                f" {log.source}; grant it TRIGGER, or declare `capture: none`"
-            )
+    """Refuse what PostgreSQL would refuse, or would not tell us of, before anything is written."""
+    problems = [
+        f"entities.{log.entity}: {problem}"
+        for log in wanted
+        for problem in _problems(connection, log)
+    ]
     if problems:
         raise errors.CatalogError(problems)
+
+
+def _problems(connection: sa.Connection, log: Log) -> Iterator[str]:
+    for member in _members(connection, log):
+        table = f"{member.schema}.{member.name}"
+        if member.kind not in _TABLES:
+            yield f"{table} is no table, and has no changes to capture; declare `capture: none`"
+        elif not member.allowed:
+            yield (
+                f"the role {member.role} may not create triggers on {table}; grant it TRIGGER, or"
+                " declare `capture: none`"
+            )
+    found = state.shape(connection, log)
+    if found.replicated and found.wrong is not None:
+        yield found.wrong
 
 
 __all__ = ["BUDGET_S", "Step", "apply", "plan", "removal"]

@@ -106,7 +106,8 @@ def _log(
             f"{table.relation} has no column {', '.join(missing)}, which {entity} is counted by;"
             " mend the catalog, see `crm-ops catalog validate`"
         )
-    own = ("log", entity) if facet is None else ("link", entity, facet)
+    # No name of the catalog holds a dot: the parts cannot be taken for another entity's.
+    own = ("log", entity) if facet is None else ("link", f"{entity}.{facet}")
     return Log(
         entity,
         facet,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -36,6 +37,21 @@ class State:
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What must not change unseen, as a checksum, and why capture is `wrong` as it is, or None.
+
+    `hooked` says that triggers of ours are on the table or a partition, `astray` that some are on
+    another table, `replicated` that logical replication writes past them.
+    """
+
+    checksum: str
+    wrong: str | None
+    hooked: bool
+    astray: bool
+    replicated: bool
+
+
+@dataclass(frozen=True)
 class Backlog:
     """Changes that are not yet in the figures: how many log rows, and when the oldest was made."""
 
@@ -61,21 +77,18 @@ def read(connection: sa.Connection, catalog: Catalog, name: str) -> State:
             return State(wanted, f"changes of {log.source} are not captured; {APPLY}", None)
         if applied.definition != ddl.checksum(log):
             return State(wanted, f"the catalog's changes are not applied; {APPLY}", None)
-        found, triggers = shape(connection, log)
-        if triggers != len(ddl.EVENTS):
-            reason = f"a trigger of ours on {log.source} is missing or switched off; {APPLY}"
-            return State(wanted, reason, None)
-        if found != applied.shape:
+        found = shape(connection, log)
+        if found.wrong is not None:
+            return State(wanted, found.wrong, None)
+        if found.checksum != applied.shape:
             spoiled.append(f"{log.source} was rewritten, or its triggers were switched off")
     markers = sql.run(connection, load["markers"], entity=name)
     spoiled += [row.reason for row in markers]
     return State(wanted, None, "; ".join(spoiled) or None)
 
 
-def shape(
-    connection: sa.Connection, log: Log, watched: Sequence[str] | None = None
-) -> tuple[str, int]:
-    """The checksum of what must not change unseen, and how many of our triggers are in force.
+def shape(connection: sa.Connection, log: Log, watched: Sequence[str] | None = None) -> Shape:
+    """What a log's source and our triggers look like.
 
     `watched` are the columns to look at, by default those that the log needs.
     """
@@ -85,8 +98,26 @@ def shape(
         source=sql.readable(log.source.quoted),
         function=sql.readable(log.relation.quoted),
         columns=list(log.watched if watched is None else watched),
+        events=len(ddl.EVENTS),
     ).one()
-    return str(row.shape), int(row.triggers)
+    return Shape(row.checksum, _wrong(log, row), row.in_force > 0, row.strays > 0, row.replicated)
+
+
+def _wrong(log: Log, row: sa.Row[Any]) -> str | None:
+    """Why not every change of a log's source is logged, or not only its changes."""
+    if row.replicated:
+        return (
+            f"logical replication writes into {log.source}, which fires no trigger of ours;"
+            " declare `capture: none`"
+        )
+    if row.strays:
+        return f"a table that is no part of {log.source} writes into its log; {APPLY}"
+    if row.in_force != row.needed:
+        return (
+            f"a trigger of ours on {log.source}, or on a partition of it, is missing or switched"
+            f" off; {APPLY}"
+        )
+    return None
 
 
 def set_aside(connection: sa.Connection, state: State) -> None:
@@ -100,8 +131,8 @@ def set_aside(connection: sa.Connection, state: State) -> None:
     sql.run(connection, load["clear_markers"], entity=entity)
     for log in state.logs:
         sql.run(connection, f"DELETE FROM {log.relation.quoted}")
-        found, _ = shape(connection, log)
-        sql.run(connection, load["reshape"], log=log.relation.name, shape=found)
+        found = shape(connection, log)
+        sql.run(connection, load["reshape"], log=log.relation.name, shape=found.checksum)
 
 
 def backlog(connection: sa.Connection, state: State) -> Backlog:
@@ -117,4 +148,4 @@ def backlog(connection: sa.Connection, state: State) -> Backlog:
     return Backlog(sum(part.n for part in parts), min(moments, default=None))
 
 
-__all__ = ["Backlog", "State", "backlog", "read", "set_aside", "shape"]
+__all__ = ["Backlog", "Shape", "State", "backlog", "read", "set_aside", "shape"]

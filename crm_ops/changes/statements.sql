@@ -5,28 +5,54 @@ WHERE %(entity)s::text IS NULL OR entity = %(entity)s
 ORDER BY log;
 
 -- name: shape
--- What must not change unseen: the files and types of a table and the state of our triggers on it.
--- A trigger that was switched off and on again has another xmin. Only reads.
+-- What must not change unseen: the files and types of a table and its partitions, and the state of
+-- our triggers on them. A trigger that was switched off and on again has another xmin. Beside it,
+-- how many of our triggers are in force, how many should be, how many are on tables that are not
+-- (or no longer) part of it, and whether logical replication, which fires none, writes into it.
+-- Only reads.
+WITH RECURSIVE tree (relation) AS (
+    SELECT to_regclass(%(source)s)::oid
+    UNION
+    SELECT i.inhrelid FROM pg_inherits AS i JOIN tree ON tree.relation = i.inhparent
+    WHERE NOT i.inhdetachpending
+),
+ours AS (
+    SELECT t.tgrelid, t.tgname, t.tgenabled, t.xmin, t.tgrelid IN (TABLE tree) AS inside
+    FROM pg_trigger AS t WHERE t.tgfoid = to_regproc(%(function)s)::oid
+)
 SELECT md5(concat_ws('|',
         (SELECT string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-         FROM pg_class AS c
-         WHERE c.oid = found.relation
-            OR c.oid IN (SELECT relid FROM pg_partition_tree(found.relation))),
+         FROM pg_class AS c WHERE c.oid IN (TABLE tree)),
         (SELECT string_agg(a.attname || ':' || format_type(a.atttypid, a.atttypmod), ','
                            ORDER BY a.attname)
          FROM pg_attribute AS a
-         WHERE a.attrelid = found.relation AND a.attname = ANY(%(columns)s::name[])
+         WHERE a.attrelid = to_regclass(%(source)s) AND a.attname = ANY(%(columns)s::name[])
            AND NOT a.attisdropped),
-        (SELECT string_agg(concat_ws(':', t.tgname, t.tgenabled, t.xmin), ',' ORDER BY t.tgname)
-         FROM pg_trigger AS t
-         WHERE t.tgrelid = found.relation AND t.tgfoid = found.function)
-    )) AS shape,
-    (SELECT count(*) FROM pg_trigger AS t
-     WHERE t.tgrelid = found.relation AND t.tgfoid = found.function AND t.tgenabled IN ('O', 'A'))
-        AS triggers
-FROM (
-    SELECT to_regclass(%(source)s)::oid AS relation, to_regproc(%(function)s)::oid AS function
-) AS found;
+        (SELECT string_agg(concat_ws(':', tgrelid, tgname, tgenabled, xmin), ','
+                           ORDER BY tgrelid, tgname)
+         FROM ours WHERE inside)
+    )) AS checksum,
+    (SELECT count(*) FROM ours WHERE inside AND tgenabled IN ('O', 'A')) AS in_force,
+    (SELECT %(events)s * count(*) FROM tree) AS needed,
+    (SELECT count(*) FROM ours WHERE NOT inside) AS strays,
+    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (TABLE tree)) AS replicated;
+
+-- name: members
+-- A table and all its partitions (or what inherits from it), what each is, and whether our role may
+-- create triggers on it; a table before its partitions. Only reads.
+WITH RECURSIVE tree (relation, depth) AS (
+    SELECT to_regclass(%(source)s)::oid, 0
+    UNION
+    SELECT i.inhrelid, tree.depth + 1
+    FROM pg_inherits AS i JOIN tree ON tree.relation = i.inhparent
+    WHERE NOT i.inhdetachpending
+)
+SELECT n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
+       has_table_privilege(c.oid, 'TRIGGER') AS allowed, current_user::text AS role
+FROM tree JOIN pg_class AS c ON c.oid = tree.relation
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+GROUP BY c.oid, n.nspname
+ORDER BY min(tree.depth), c.oid;
 
 -- name: log_columns
 -- The columns of a log as it is, with their types; none where it is not there.
@@ -70,9 +96,3 @@ DELETE FROM crm_ops.rebuild_marker WHERE entity = %(entity)s;
 -- name: uncapture
 -- Says of an entity's figures that they cannot be folded until they are counted anew.
 UPDATE crm_ops.refresh SET captured = false WHERE entity = %(entity)s AND captured;
-
--- name: capturable
--- What a relation is, and whether our role may create triggers on it; only reads.
-SELECT c.relkind::text AS relkind, has_table_privilege(c.oid, 'TRIGGER') AS allowed,
-       current_user::text AS role
-FROM pg_class AS c WHERE c.oid = to_regclass(%(source)s);

@@ -31,6 +31,7 @@ CatalogPath = Annotated[
         show_default=False,
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, do nothing.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tenant = Annotated[
     str | None,
@@ -57,6 +58,7 @@ Explain = Annotated[
 __all__ = [
     "CatalogPath",
     "DatabaseUrl",
+    "DryRun",
     "Explain",
     "Filters",
     "Json",

@@ -60,7 +60,14 @@ def show(results: list[JobResult]) -> None:
         [(r.job, r.state, r.tenants, r.rows_seen, r.figures_written, r.took_ms) for r in results],
         numbers=4,
     )
-    idle = [each.job for each in results if each.state == "success" and not each.figures_written]
+    undeclared = {each.job: part for each in results if (part := each.details.get("undeclared"))}
+    for job, part in undeclared.items():
+        output.note(f"{job}: the catalog declares no `{part}`, so there is nothing to do")
+    idle = [
+        each.job
+        for each in results
+        if each.state == "success" and not each.figures_written and each.job not in undeclared
+    ]
     if idle:
         output.note(f"{', '.join(idle)}: nothing to write, everything was up to date")
     wrong: dict[str, list[str]] = {}

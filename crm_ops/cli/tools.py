@@ -52,6 +52,7 @@ def opened(given: settings.Settings) -> Iterator[Tools]:
             redis=redis,
             clock=lambda: datetime.now(UTC),
             signing_key=given.signing_key,
+            archive=given.archive,
         )
 
 

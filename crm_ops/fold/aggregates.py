@@ -7,7 +7,7 @@ are stored, averages are derived. What does not differ is not written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crm_ops.base import errors, sql
@@ -46,22 +46,59 @@ def recount(counted: rows.Counted) -> str:
     last), measured ('' for the rows), n, total, low, high (NULL where no min or max of the column
     is declared). The aggregate '' has the total of rows.
     """
-    return _select(counted, rows.stored(counted))
+    return "\nUNION ALL\n".join(
+        _scans(counted, rows.stored(counted), of_entity(counted), total=True)
+    )
 
 
 def changes(counted: rows.Counted) -> str:
-    """One SELECT of what the drained changes change: differences of n and total, no extremes."""
-    return _select(counted, rows.changes())
+    """One SELECT of what the drained changes change: differences of n and total, no extremes.
+
+    The part `facet_change` of the statement holds the changes of the facets' counts, which are
+    those of aggregates that count rows by one facet.
+    """
+    declared = of_entity(counted)
+    facets = {
+        name: each.by[0] for name, each in declared.items() if _counts_as_facet(counted, each)
+    }
+    others = {name: each for name, each in declared.items() if name not in facets}
+    parts = list(_scans(counted, rows.changes(), others, total=False))
+    if facets:
+        parts.append(_of_facets(facets))
+    return "\nUNION ALL\n".join(parts)
 
 
-def _select(counted: rows.Counted, source: rows.Source) -> str:
+def _counts_as_facet(counted: rows.Counted, aggregate: Aggregate) -> bool:
+    if len(aggregate.by) != 1 or aggregate.columns() or aggregate.currency is not None:
+        return False
+    facet = counted.entity.facets.get(aggregate.by[0])
+    return facet is not None and not isinstance(facet, LinkFacet)
+
+
+def _of_facets(facets: Mapping[str, str]) -> str:
+    """The changes of aggregates that count rows by a facet, from those of the facets' counts."""
+    pairs = (f"({sql.literal(name)}, {sql.literal(facet)})" for name, facet in facets.items())
+    return f"""
+  SELECT counts.aggregate, tenant, ARRAY[bucket]::text[] AS dimensions, '' AS measured, n,
+         NULL::numeric AS total, NULL::numeric AS low, NULL::numeric AS high
+  FROM facet_change JOIN (VALUES {_joined(*pairs)}) AS counts (aggregate, facet) USING (facet)
+"""
+
+
+def _scans(
+    counted: rows.Counted,
+    source: rows.Source,
+    declared: Mapping[str, Aggregate],
+    *,
+    total: bool,
+) -> Iterator[str]:
     """One scan for the aggregates that measure the same: none pays for another's sums."""
-    alike: dict[tuple[tuple[str, bool], ...], dict[str, Aggregate]] = {(): {}}
-    for name, aggregate in of_entity(counted).items():
+    alike: dict[tuple[tuple[str, bool], ...], dict[str, Aggregate]] = {(): {}} if total else {}
+    for name, aggregate in declared.items():
         measured = tuple((each, has_extremes(aggregate, each)) for each in aggregate.columns())
         alike.setdefault(measured, {})[name] = aggregate
-    scans = [_scan(counted, source, declared, measured) for measured, declared in alike.items()]
-    return "\nUNION ALL\n".join(scans)
+    for measured, found in alike.items():
+        yield _scan(counted, source, found, measured, total=total and not measured)
 
 
 def _scan(
@@ -69,11 +106,13 @@ def _scan(
     source: rows.Source,
     declared: Mapping[str, Aggregate],
     measured: Sequence[tuple[str, bool]],
+    *,
+    total: bool,
 ) -> str:
-    """The figures of aggregates that measure the same columns; of those of none, the total too."""
+    """The figures of aggregates that measure the same columns, and the total of rows."""
     keys = dimensions(counted, declared)
     masks = {name: _mask(members(aggregate), keys) for name, aggregate in declared.items()}
-    if not measured:
+    if total:
         masks[""] = _mask((), keys)
     wanted = [
         _Wanted(name, mask, column, extremes)

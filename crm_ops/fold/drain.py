@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import Any
 
 import sqlalchemy as sa
 
 from crm_ops.base import sql, statements
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.state import State
-from crm_ops.fold import aggregates, definition, recount, rows, statement
+from crm_ops.fold import definition, recount, rows, statement
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +50,14 @@ def within(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()
     recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
-    touched = sorted({*row.facets, *row.aggregates})
+    touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
+    _sweep(connection, counted, row)
+    found = _impossible(connection, counted, row)
     load = statements.load("crm_ops.fold")
-    found = _swept(connection, counted, row.facets, row.aggregates)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
-    return Drained(row.changes, row.written, tuple(touched), recounted, tuple(found), repairs)
+    written = row.counts + row.figures
+    return Drained(row.changes, written, tuple(touched), recounted, tuple(found), repairs)
 
 
 def _lost(
@@ -106,13 +109,19 @@ def _outdated(connection: sa.Connection, counted: rows.Counted, as_of: datetime)
     return found
 
 
-def _swept(
-    connection: sa.Connection,
-    counted: rows.Counted,
-    facets: Sequence[str],
-    figures: Sequence[str],
+def _sweep(connection: sa.Connection, counted: rows.Counted, folded: sa.Row[Any]) -> None:
+    """Delete what the fold emptied."""
+    load = statements.load("crm_ops.fold")
+    if folded.emptied:
+        sql.run(connection, load["sweep_facets"], entity=counted.name, tenants=folded.emptied)
+    if folded.gone:
+        sql.run(connection, load["sweep_aggregates"], _pairs(folded.gone))
+
+
+def _impossible(
+    connection: sa.Connection, counted: rows.Counted, folded: sa.Row[Any]
 ) -> dict[str, bool]:
-    """Delete what is empty now; find, and distrust, tenants whose figures cannot stand.
+    """Find, and distrust, tenants whose changed figures cannot stand.
 
     Those that contradict themselves are true, those that are more than allowed false.
     """
@@ -122,18 +131,18 @@ def _swept(
     load = statements.load("crm_ops.fold")
     bound = {
         "entity": counted.name,
-        "single": single,
-        "aggregates": list(aggregates.of_entity(counted)),
         "limit": counted.catalog.limits.distinct_values_per_facet,
     }
+    rows_: list[sa.Row[Any]] = []
+    if folded.facets:
+        query = load["impossible_facets"]
+        rows_ += sql.run(connection, query, bound, tenants=folded.facets, single=single)
+    if folded.aggregates:
+        changed = [(name, tenant) for tenant, names in folded.aggregates for name in names]
+        rows_ += sql.run(connection, load["impossible_aggregates"], {**bound, **_pairs(changed)})
     found: dict[str, bool] = defaultdict(bool)
-    for kind, tenants in (("facets", facets), ("aggregates", figures)):
-        if tenants:
-            sql.run(connection, load[f"sweep_{kind}"], bound, tenants=list(tenants))
-            for row in sql.run(
-                connection, load[f"impossible_{kind}"], bound, tenants=list(tenants)
-            ):
-                found[row.tenant] |= row.impossible
+    for row in rows_:
+        found[row.tenant] |= row.impossible
     if found:
         sql.run(connection, load["distrust"], entity=counted.name, tenants=list(found))
     for tenant in (tenant for tenant, impossible in found.items() if impossible):
@@ -144,6 +153,14 @@ def _swept(
             extra={"action": "repair", "entity": counted.name, "tenant": tenant},
         )
     return dict(sorted(found.items()))
+
+
+def _pairs(groups: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    """Pairs of (aggregate, tenant) as they are bound."""
+    return {
+        "aggregates": [aggregate for aggregate, _ in groups],
+        "tenants": [tenant for _, tenant in groups],
+    }
 
 
 __all__ = ["Drained", "within"]

@@ -12,12 +12,29 @@ from crm_ops.base.names import AGGREGATE, FACET_COUNT, REFRESH
 from crm_ops.changes.logs import Log
 from crm_ops.fold import aggregates, extremes, facets, notes, rows
 
+_OF_FACETS = {
+    "counts": "(SELECT count(*) FROM facet_kept)",
+    "facets": "ARRAY(SELECT tenant FROM facets_moved)",
+    "emptied": "ARRAY(SELECT DISTINCT tenant FROM facet_kept WHERE n = 0)",
+}
+_OF_AGGREGATES = {
+    "figures": "(SELECT count(*) FROM aggregate_kept)",
+    "aggregates": "(SELECT coalesce(json_agg(json_build_array(tenant, parts)), '[]')"
+    " FROM aggregates_moved)",
+    "gone": "(SELECT coalesce(json_agg(DISTINCT jsonb_build_array(aggregate, tenant)), '[]')"
+    " FROM aggregate_kept WHERE measured = '' AND n = 0)",
+    "lost": "(SELECT coalesce(json_agg(json_build_array(aggregate, tenant)), '[]') FROM lost)",
+}
+_NOTHING = dict.fromkeys(_OF_AGGREGATES, "'[]'::json") | {"figures": "0"}
+
 
 def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     """Binds `entity` and `as_of`; returns one row.
 
-    `changes` are the log rows taken, `written` the figures changed, `facets` and `aggregates` the
-    tenants whose figures changed, `lost` the list of [aggregate, tenant] to be counted anew.
+    `changes` are the log rows taken; `counts` and `figures` how many were changed; `facets` the
+    tenants whose counts changed, `aggregates` the list of [tenant, aggregates] whose figures did;
+    `emptied` the tenants with a count, `gone` the list of [aggregate, tenant] with a group, that is
+    zero now; `lost` the list of [aggregate, tenant] to be counted anew.
     """
     names = ["drained", *(f"drained_{at}" for at in range(len(logs) - 1))]
     drained = ", ".join(
@@ -27,23 +44,16 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     total = " + ".join(f"(SELECT count(*) FROM {name})" for name in names)
     gained = "SELECT tenant, n AS counted FROM facet_change WHERE facet = ''"
     parts = [drained, _facets(counted, gained)]
+    answer = {**_NOTHING, **_OF_FACETS}
     if aggregates.of_entity(counted):
         parts.append(_aggregates(counted, gained))
-        answer = """
-       (SELECT count(*) FROM facet_kept) + (SELECT count(*) FROM aggregate_kept) AS written,
-       ARRAY(SELECT tenant FROM facets_moved) AS facets,
-       ARRAY(SELECT tenant FROM aggregates_moved) AS aggregates,
-       coalesce((SELECT json_agg(json_build_array(aggregate, tenant)) FROM lost), '[]') AS lost"""
-    else:
-        answer = """
-       (SELECT count(*) FROM facet_kept) AS written,
-       ARRAY(SELECT tenant FROM facets_moved) AS facets, ARRAY[]::text[] AS aggregates,
-       '[]'::json AS lost"""
-    return f"WITH {', '.join(parts)}\nSELECT {total} AS changes,{answer}"
+        answer |= _OF_AGGREGATES
+    shown = ",\n       ".join(f"{figure} AS {name}" for name, figure in answer.items())
+    return f"WITH {', '.join(parts)}\nSELECT {total} AS changes,\n       {shown}"
 
 
 def _facets(counted: rows.Counted, gained: str) -> str:
-    touched = "SELECT DISTINCT tenant FROM facet_change WHERE n <> 0"
+    touched = "SELECT DISTINCT tenant, '{}'::text[] FROM facet_change WHERE n <> 0"
     return f"""facet_change AS MATERIALIZED (
 {facets.changes(counted)}
 ), facet_kept AS (
@@ -51,7 +61,7 @@ def _facets(counted: rows.Counted, gained: str) -> str:
   SELECT %(entity)s, tenant, facet, bucket, n FROM facet_change
   WHERE n <> 0 AND {_known("facets")}
   ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
-  RETURNING 1
+  RETURNING tenant, n
 ), facets_moved AS (
 {notes.moved("facets", gained, touched)}
 )"""
@@ -59,7 +69,10 @@ def _facets(counted: rows.Counted, gained: str) -> str:
 
 def _aggregates(counted: rows.Counted, gained: str) -> str:
     changed = "n <> 0 OR total <> 0 OR low_in IS NOT NULL OR low_out IS NOT NULL"
-    touched = f"SELECT DISTINCT tenant FROM aggregate_change WHERE {changed}"
+    touched = (
+        "SELECT tenant, array_agg(DISTINCT aggregate) FROM aggregate_change"
+        f" WHERE {changed} GROUP BY tenant"
+    )
     return f"""aggregate_change AS MATERIALIZED (
   SELECT aggregate, tenant, dimensions, measured, change.n, change.total,
          edge.low_in, edge.high_in, edge.low_out, edge.high_out
@@ -89,7 +102,7 @@ def _aggregates(counted: rows.Counted, gained: str) -> str:
         ELSE stored.total + coalesce(excluded.total, 0) END,
       low = CASE WHEN stored.n + excluded.n <> 0 THEN least(stored.low, excluded.low) END,
       high = CASE WHEN stored.n + excluded.n <> 0 THEN greatest(stored.high, excluded.high) END
-  RETURNING 1
+  RETURNING aggregate, tenant, measured, n
 ), aggregates_moved AS (
 {notes.moved("aggregates", gained, touched)}
 )"""

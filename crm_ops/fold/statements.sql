@@ -4,9 +4,10 @@ DELETE FROM crm_ops.facet_count
 WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) AND n = 0;
 
 -- name: sweep_aggregates
--- Deletes the figures of groups that have no row any more.
+-- Deletes the figures of groups that have no row any more; the pairs are (aggregate, tenant).
 DELETE FROM crm_ops.aggregate AS stored
-WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[]) AND n = 0
+USING unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS emptied (aggregate, tenant)
+WHERE stored.aggregate = emptied.aggregate AND stored.tenant = emptied.tenant AND stored.n = 0
   AND NOT EXISTS (
     SELECT FROM crm_ops.aggregate AS its
     WHERE its.aggregate = stored.aggregate AND its.tenant = stored.tenant
@@ -31,14 +32,16 @@ HAVING bool_or(split.least < 0 OR split.buckets > %(limit)s
                OR split.facet = ANY(%(single)s::text[]) AND split.n <> refresh.counted);
 
 -- name: impossible_aggregates
--- Tenants whose figures cannot be right, as for facet counts. Only reads.
+-- Tenants whose figures cannot be right, as for facet counts, of the pairs (aggregate, tenant) that
+-- changed. Only reads.
 SELECT refresh.tenant, bool_or(split.least < 0 OR split.n <> refresh.counted) AS impossible
 FROM crm_ops.refresh AS refresh
 JOIN (
     SELECT tenant, aggregate, min(n) AS least, sum(n) FILTER (WHERE measured = '') AS n,
            count(*) FILTER (WHERE measured = '') AS buckets
     FROM crm_ops.aggregate
-    WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
+    JOIN unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS changed (aggregate, tenant)
+      USING (aggregate, tenant)
     GROUP BY tenant, aggregate
 ) AS split USING (tenant)
 WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s

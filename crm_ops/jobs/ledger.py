@@ -74,7 +74,16 @@ def add(
 ) -> list[Batch]:
     """Store the planned batches of a run, numbered in order."""
     batches = [
-        Batch(job, run_id, number, piece.label, piece.arguments, dry_run)
+        Batch(
+            job,
+            run_id,
+            number,
+            piece.label,
+            piece.arguments,
+            dry_run,
+            piece.stage,
+            piece.subject,
+        )
         for number, piece in enumerate(work, start=1)
     ]
     with database.transaction(engine) as connection:

@@ -8,18 +8,39 @@ from types import MappingProxyType
 from typing import get_args
 
 from crm_ops.base import errors
-from crm_ops.catalog.schedule import JobName
+from crm_ops.catalog.schedule import JobName, Pool
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the stages that a job's batches are done in, in Airflow a task of its own.
+
+    `each` is a stage that is done for each subject, `alone` one that is done for one at a time;
+    `pool` is where it runs if not in the job's own.
+    """
+
+    name: str
+    each: bool = False
+    alone: bool = False
+    pool: Pool | None = None
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job's name on the command line, its DAG, and the module that does its work."""
+    """A job's name on the command line, its DAG, and the module that does its work.
+
+    Without `stages` its batches may be done in any order, side by side. A stage `report`, the last
+    one, is done by the task that closes the run. `part` is the optional part of the catalog that
+    it is for: without it a run has nothing to do, and says so.
+    """
 
     name: JobName
     dag_id: str
     module: str
     summary: str
     tags: tuple[str, ...]
+    stages: tuple[Stage, ...] = ()
+    part: str | None = None
 
 
 JOBS: Mapping[JobName, Job] = MappingProxyType(
@@ -46,6 +67,16 @@ JOBS: Mapping[JobName, Job] = MappingProxyType(
                 module="crm_ops.jobs.audit",
                 summary="Partitions of the audit log: created ahead, retired when expired.",
                 tags=("crm-ops", "audit"),
+                stages=(
+                    Stage("ensure"),
+                    # These two lock: side by side they would only wait for each other.
+                    Stage("expire", each=True, alone=True),
+                    Stage("archive", each=True, pool="workflow_cpu"),
+                    Stage("verify", each=True, pool="workflow_cpu"),
+                    Stage("drop", each=True, alone=True),
+                    Stage("report"),
+                ),
+                part="audit",
             ),
             Job(
                 name="warm_caches",
@@ -67,4 +98,4 @@ def named(name: str) -> Job:
     raise errors.ParameterError(f"{name!r} is no job; there are {', '.join(get_args(JobName))}")
 
 
-__all__ = ["JOBS", "Job", "named"]
+__all__ = ["JOBS", "Job", "Stage", "named"]

@@ -14,11 +14,14 @@ from typing import Any, Protocol, cast
 
 from crm_ops.base import database, errors, results
 from crm_ops.base.results import Done, JobResult, State
-from crm_ops.jobs import ledger, registry
+from crm_ops.jobs import ledger, registry, retention
 from crm_ops.jobs.work import Batch, Plan, Request, Tools, Work
 from crm_ops.schema import migrate
 
 _log = logging.getLogger(__name__)
+
+# The job that every catalog runs at night prunes the ledger.
+_FORGETS = "warm_caches"
 
 
 class Job(Protocol):
@@ -41,7 +44,7 @@ def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
         migrate.require(connection)
     run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
     try:
-        pieces = work.plan(request, tools)
+        pieces = [] if undeclared(job, tools) else work.plan(request, tools)
         batches = ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
     except errors.CrmOpsError as error:
         ledger.finish(
@@ -52,7 +55,10 @@ def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
 
 
 def do(batch: Batch, tools: Tools) -> Done:
-    """Do one batch and store what it did; raise `TenantsFailed` at the end if a tenant failed."""
+    """Do one batch and store what it did.
+
+    Raises at the end if a tenant failed: TenantsFailed, or Drift where figures were only compared.
+    """
     ledger.begin_batch(tools.engine, batch, now=tools.clock())
     try:
         done = _module(batch.job).do(batch.arguments, tools, dry_run=batch.dry_run)
@@ -65,10 +71,17 @@ def do(batch: Batch, tools: Tools) -> Done:
         batch.label,
         done.rows_seen,
         done.figures_written,
-        extra={"action": "batch_done", "job": batch.job, "run_id": batch.run_id},
+        extra={
+            "action": "batch_done",
+            "job": batch.job,
+            "run_id": batch.run_id,
+            "details": dict(done.details),
+        },
     )
     if done.failures:
-        raise errors.TenantsFailed(done.failures)
+        failed = errors.TenantsFailed(done.failures)
+        # Another try would find the same figures.
+        raise errors.Drift(str(failed)) if batch.arguments.get("verify") else failed
     return done
 
 
@@ -88,10 +101,15 @@ def report(run_id: int, tools: Tools) -> JobResult:
         state, error = "failed", "; ".join(broken)
     elif done.failures:
         state, error = "partial", str(errors.TenantsFailed(done.failures))
+    elif part := undeclared(job, tools):
+        done = Done(details={"undeclared": part})
     else:
         error = _module(job).conclude(done, request, tools)
         state = "failed" if error else "success"
     result = ledger.finish(tools.engine, run_id, done, state=state, error=error, now=tools.clock())
+    if job == _FORGETS and not request.dry_run:
+        keep_days = tools.catalog.limits.ledger_days
+        retention.forget(tools.engine, keep_days=keep_days, now=tools.clock())
     _log.log(
         logging.INFO if state == "success" else logging.ERROR,
         "%s: %s",
@@ -123,6 +141,12 @@ def run(
     return report(planned.run_id, tools)
 
 
+def undeclared(job: str, tools: Tools) -> str | None:
+    """The part of the catalog that the job is for, where the catalog does not declare it."""
+    part = registry.named(job).part
+    return part if part and getattr(tools.catalog, part) is None else None
+
+
 def _module(job: str) -> Job:
     return cast("Job", importlib.import_module(registry.named(job).module))
 
@@ -139,4 +163,4 @@ def _total(outcomes: Sequence[ledger.Outcome]) -> Done:
     return results.total(parts, tenants=max(by_entity.values(), default=0))
 
 
-__all__ = ["do", "plan", "report", "run"]
+__all__ = ["do", "plan", "report", "run", "undeclared"]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import sqlalchemy as sa
 
+from crm_ops.base.archive import Archive
 from crm_ops.base.store import Client
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.load import Loaded
@@ -40,6 +41,7 @@ class Tools:
     redis: Client
     clock: Callable[[], datetime]
     signing_key: bytes | None = field(default=None, repr=False)
+    archive: Archive = field(default_factory=Archive)
 
     @property
     def catalog(self) -> Catalog:
@@ -65,10 +67,16 @@ class Sight(Protocol):
 
 @dataclass(frozen=True)
 class Work:
-    """One batch as a job plans it: a label for people, and JSON-ready arguments for its `do`."""
+    """One batch as a job plans it: a label for people, and JSON-ready arguments for its `do`.
+
+    Of a job that has stages also which stage it is of and, where a stage is done for each of
+    several subjects, which subject it is for: what failed for one is not gone on with.
+    """
 
     label: str
     arguments: Mapping[str, Any]
+    stage: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,8 @@ class Batch:
     label: str
     arguments: Mapping[str, Any]
     dry_run: bool
+    stage: str | None = None
+    subject: str | None = None
 
 
 @dataclass(frozen=True)

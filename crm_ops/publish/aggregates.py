@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter
 
+import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import database, names, sql, statements, store
@@ -39,32 +38,24 @@ def _values(
 
 def read(
     engine: sa.Engine, name: str, entity: str, tenants: Sequence[str]
-) -> list[codec.AggregateFigures]:
+) -> list[codec.GatheredFigures]:
     """The stored figures of some tenants, as they are published."""
     with database.transaction(engine) as connection:
         statement = statements.load("crm_ops.publish")["aggregate_figures"]
         rows = sql.run(
             connection, statement, aggregate=name, entity=entity, tenants=list(tenants)
         ).all()
-    found = []
-    for tenant, group in groupby(rows, key=attrgetter("tenant")):
-        members = list(group)
-        figures = [
-            codec.Figure(row.dimensions, row.measured, row.n, row.total, row.low, row.high)
-            for row in members
-            if row.measured is not None
-        ]
-        found.append(
-            codec.AggregateFigures(
-                aggregate=name,
-                tenant=tenant,
-                definition=members[0].definition,
-                version=members[0].version,
-                as_of=members[0].as_of,
-                figures=figures,
-            )
+    return [
+        codec.GatheredFigures(
+            aggregate=name,
+            tenant=row.tenant,
+            definition=row.definition,
+            version=row.version,
+            as_of=row.as_of,
+            figures=msgspec.Raw(row.figures),
         )
-    return found
+        for row in rows
+    ]
 
 
 __all__ = ["publish", "read"]

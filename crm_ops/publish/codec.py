@@ -58,16 +58,28 @@ class Figure(msgspec.Struct, frozen=True, array_like=True):
     high: Decimal | None = None
 
 
-class AggregateFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """All figures of one tenant and aggregate as of one moment; `definition` as facet counts'."""
-
+class _OfAggregate(msgspec.Struct, frozen=True, kw_only=True):
     format: int = FORMAT
     aggregate: str
     tenant: str
     definition: str
     version: int
     as_of: datetime
+
+
+class AggregateFigures(_OfAggregate, frozen=True, kw_only=True):
+    """All figures of one tenant and aggregate as of one moment, in no order.
+
+    `definition` is as that of facet counts.
+    """
+
     figures: list[Figure]
+
+
+class GatheredFigures(_OfAggregate, frozen=True, kw_only=True):
+    """The same, with the figures in the JSON in which PostgreSQL gathered them."""
+
+    figures: msgspec.Raw
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +92,25 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
+_buckets = msgspec.json.Decoder(list[Bucket])
 _facets = msgspec.json.Decoder(FacetCounts)
 _aggregates = msgspec.json.Decoder(AggregateFigures)
 _moments = msgspec.json.Decoder(Moment)
 
 
-def encode(value: FacetCounts | AggregateFigures | Moment) -> bytes:
+def encode(value: FacetCounts | AggregateFigures | GatheredFigures | Moment) -> bytes:
     """`value` as it is stored."""
     return b"%020d " % value.version + msgspec.json.encode(value)
+
+
+def buckets(gathered: str) -> list[Bucket]:
+    """The buckets of a facet, from the JSON in which PostgreSQL gathered them."""
+    return _buckets.decode(gathered)
+
+
+def figures(gathered: GatheredFigures) -> AggregateFigures:
+    """What PostgreSQL gathered, to be looked at."""
+    return _aggregates.decode(msgspec.json.encode(gathered))
 
 
 def moment(stored: bytes | None, kind: str, entity: str) -> Moment | None:
@@ -128,9 +151,12 @@ __all__ = [
     "Facet",
     "FacetCounts",
     "Figure",
+    "GatheredFigures",
     "Moment",
     "aggregate_figures",
+    "buckets",
     "encode",
     "facet_counts",
+    "figures",
     "moment",
 ]

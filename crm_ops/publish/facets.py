@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from itertools import groupby
 from operator import attrgetter
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,6 +12,9 @@ from crm_ops.base import database, names, sql, statements, store
 from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import Facet, RangesFacet
 from crm_ops.publish import codec, labels, writer
+
+_Found = dict[tuple[str, str], list[codec.Bucket]]
+"""Buckets by tenant and facet."""
 
 # So many tenants' figures are held in memory at a time.
 _TENANTS_AT_ONCE = 200
@@ -49,55 +50,54 @@ def read(
     with database.transaction(engine, isolation="REPEATABLE READ") as connection:
         statement = statements.load("crm_ops.publish")["facet_counts"]
         rows = sql.run(connection, statement, entity=name, tenants=list(tenants)).all()
-        known = {
-            facet: labels.read(
-                connection,
-                declared,
-                {row.bucket for row in rows if row.facet == facet and row.bucket is not None},
-            )
-            for facet, declared in entity.facets.items()
+        # A facet that the catalog no longer declares is not served.
+        found = {
+            (row.tenant, row.facet): codec.buckets(row.buckets)
+            for row in rows
+            if row.facet in entity.facets
         }
+        for facet, declared in entity.facets.items():
+            if labels.source(declared) is not None:
+                mine = {key: buckets for key, buckets in found.items() if key[1] == facet}
+                found |= _labelled(connection, declared, mine)
     return [
-        _tenant(name, entity, list(group), known)
-        for _, group in groupby(rows, key=attrgetter("tenant"))
+        codec.FacetCounts(
+            entity=name,
+            tenant=tenant,
+            definition=row.definition,
+            version=row.version,
+            as_of=row.as_of,
+            total=row.counted,
+            facets={
+                facet: shown(declared, found.get((tenant, facet), []))
+                for facet, declared in entity.facets.items()
+            },
+        )
+        for tenant, row in {row.tenant: row for row in rows}.items()
     ]
 
 
-def _tenant(
-    name: str, entity: Entity, rows: Sequence[Any], known: Mapping[str, labels.Labels]
-) -> codec.FacetCounts:
-    first = rows[0]
-    buckets: dict[str, list[codec.Bucket]] = {facet: [] for facet in entity.facets}
-    for row in rows:
-        # A facet that the catalog no longer declares is not served.
-        if row.facet in buckets:
-            label = known[row.facet].get(row.bucket)
-            buckets[row.facet].append(codec.Bucket(row.bucket, row.n, label))
-    return codec.FacetCounts(
-        entity=name,
-        tenant=first.tenant,
-        definition=first.definition,
-        version=first.version,
-        as_of=first.as_of,
-        total=first.counted,
-        facets={facet: shown(entity.facets[facet], found) for facet, found in buckets.items()},
-    )
+def _labelled(connection: sa.Connection, facet: Facet, found: _Found) -> _Found:
+    """One facet's buckets of all tenants, with what a person reads for them."""
+    held = {bucket.value for buckets in found.values() for bucket in buckets}
+    known = labels.read(connection, facet, [value for value in held if value is not None])
+    return {
+        key: [codec.Bucket(each.value, each.n, known.get(each.value or "")) for each in buckets]
+        for key, buckets in found.items()
+    }
 
 
 def shown(facet: Facet, buckets: Sequence[codec.Bucket]) -> codec.Facet:
     """The buckets in their order, cut to the facet's `top`; the value NULL comes last."""
-    ranks = (
-        {label: at for at, label in enumerate(facet.labels())}
-        if isinstance(facet, RangesFacet)
-        else {}
-    )
-
-    def place(bucket: codec.Bucket) -> tuple[bool, int, int, str]:
-        value = bucket.value or ""
-        most_first = -bucket.n if facet.order == "count" else 0
-        return (bucket.value is None, most_first, ranks.get(value, 0), value)
-
-    ordered = sorted(buckets, key=place)
+    ordered = [bucket for bucket in buckets if bucket.value is not None]
+    # Each sorting keeps the order of equals from the one before.
+    ordered.sort(key=attrgetter("value"))
+    if isinstance(facet, RangesFacet):
+        ranks = {label: at for at, label in enumerate(facet.labels())}
+        ordered.sort(key=lambda bucket: ranks.get(bucket.value or "", 0))
+    if facet.order == "count":
+        ordered.sort(key=attrgetter("n"), reverse=True)
+    ordered += [bucket for bucket in buckets if bucket.value is None]
     top = len(ordered) if facet.top is None else facet.top
     return codec.Facet(ordered[:top], other=sum(bucket.n for bucket in ordered[top:]))
 

@@ -12,17 +12,23 @@ from crm_ops.catalog.facets import Facet, LinkFacet, LookupFacet
 Labels = Mapping[str, str]
 
 
-def read(connection: sa.Connection, facet: Facet, buckets: Collection[str]) -> Labels:
-    """The labels of `buckets`, by bucket; a bucket whose row is gone or unlabelled is absent."""
+def source(facet: Facet) -> tuple[str, str, str] | None:
+    """The table, the key and the column of a facet's labels; None where it has none."""
     match facet:
         case LookupFacet(table=table, key=key, label=label):
-            pass
+            return table, key, label
         case LinkFacet(label_table=str(table), label_key=key, label=str(label)):
-            pass
+            return table, key, label
         case _:
-            return {}
-    if not buckets:
+            return None
+
+
+def read(connection: sa.Connection, facet: Facet, buckets: Collection[str]) -> Labels:
+    """The labels of `buckets`, by bucket; a bucket whose row is gone or unlabelled is absent."""
+    found = source(facet)
+    if found is None or not buckets:
         return {}
+    table, key, label = found
     value, shown = sql.identifier(key), sql.identifier(label)
     rows = sql.run(
         connection,
@@ -34,4 +40,4 @@ def read(connection: sa.Connection, facet: Facet, buckets: Collection[str]) -> L
     return {row.bucket: row.label for row in rows}
 
 
-__all__ = ["Labels", "read"]
+__all__ = ["Labels", "read", "source"]

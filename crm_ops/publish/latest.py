@@ -6,7 +6,7 @@ by the next.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -36,7 +36,8 @@ def publish(
     Where the moment is gone or of another format, so may all else be: Redis is given everything.
     """
     made_with = definition.of(counted, kind).id
-    bound = {"kind": kind, "entity": counted.name, "definition": made_with}
+    parts = [] if kind == "facets" else list(declared.of_entity(counted))
+    bound = {"kind": kind, "entity": counted.name, "definition": made_with, "parts": parts}
     load = statements.load("crm_ops.publish")
     key = names.moment_key(kind, counted.name)
     with store.translated(client):
@@ -47,7 +48,11 @@ def publish(
             connection, load["behind"], bound, tenants=list(tenants), everything=everything or lost
         ).all()
     chosen = [row.tenant for row in behind]
-    written = _figures(engine, client, counted, kind, chosen, now)
+    if kind == "facets":
+        written = facets.publish(engine, client, counted.name, counted.entity, chosen, now=now)
+    else:
+        changed = {name: [row.tenant for row in behind if name in row.parts] for name in parts}
+        written = _aggregates(engine, client, counted, changed, now)
     with database.transaction(engine) as connection:
         versions = [row.version for row in behind]
         sql.run(connection, load["note_published"], bound, tenants=chosen, versions=versions)
@@ -72,19 +77,18 @@ def withdraw(client: store.Client, counted: Counted, tenants: Sequence[str]) -> 
             client.unlink(*keys)
 
 
-def _figures(
+def _aggregates(
     engine: sa.Engine,
     client: store.Client,
     counted: Counted,
-    kind: Kind,
-    tenants: Sequence[str],
+    changed: Mapping[str, Sequence[str]],
     now: datetime,
 ) -> Written:
-    if kind == "facets":
-        return facets.publish(engine, client, counted.name, counted.entity, tenants, now=now)
+    """Publish aggregates, each of the tenants whose figures of it changed."""
     parts = [
         aggregates.publish(engine, client, name, counted.name, tenants, now=now)
-        for name in declared.of_entity(counted)
+        for name, tenants in changed.items()
+        if tenants
     ]
     return Written(
         sum(part.values for part in parts),

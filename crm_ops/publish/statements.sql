@@ -1,31 +1,51 @@
 -- name: facet_counts
--- The stored facet counts of some tenants of an entity, with their moment; one snapshot, only reads.
+-- The stored facet counts of some tenants of an entity, each facet's as JSON, with their moment; one
+-- snapshot, only reads.
 SELECT refresh.tenant, refresh.definition, refresh.version, refresh.as_of, refresh.counted,
-       stored.facet, stored.bucket, stored.n
+       stored.facet, stored.buckets
 FROM crm_ops.refresh AS refresh
-LEFT JOIN crm_ops.facet_count AS stored
-  ON stored.entity = refresh.entity AND stored.tenant = refresh.tenant AND stored.facet <> ''
+LEFT JOIN (
+    SELECT tenant, facet,
+           '[' || string_agg(json_build_array(bucket, n)::text, ',') || ']' AS buckets
+    FROM crm_ops.facet_count
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) AND facet <> ''
+    GROUP BY tenant, facet
+) AS stored USING (tenant)
 WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s AND refresh.definition IS NOT NULL
   AND refresh.tenant = ANY(%(tenants)s::text[])
-ORDER BY refresh.tenant, stored.facet;
+ORDER BY refresh.tenant;
 
 -- name: aggregate_figures
--- The stored figures of some tenants of an aggregate, with their moment; one snapshot, only reads.
-SELECT refresh.tenant, refresh.definition, refresh.version, refresh.as_of,
-       stored.dimensions, stored.measured, stored.n, stored.total, stored.low, stored.high
+-- The stored figures of some tenants of an aggregate, each tenant's as JSON, with their moment and
+-- the version at which they last changed; one snapshot, only reads. Decimals are texts, which keep
+-- their digits.
+SELECT refresh.tenant, refresh.definition, refresh.as_of,
+       coalesce((refresh.changed ->> %(aggregate)s)::bigint, refresh.version) AS version,
+       coalesce(stored.figures, '[]') AS figures
 FROM crm_ops.refresh AS refresh
-LEFT JOIN crm_ops.aggregate AS stored
-  ON stored.aggregate = %(aggregate)s AND stored.tenant = refresh.tenant
+LEFT JOIN (
+    SELECT tenant, '[' || string_agg(
+        CASE WHEN num_nonnulls(total, low, high) = 0 THEN json_build_array(dimensions, measured, n)
+             ELSE json_build_array(dimensions, measured, n, total::text, low::text, high::text) END
+        ::text, ',') || ']' AS figures
+    FROM crm_ops.aggregate
+    WHERE aggregate = %(aggregate)s AND tenant = ANY(%(tenants)s::text[])
+    GROUP BY tenant
+) AS stored USING (tenant)
 WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
   AND refresh.definition IS NOT NULL
   AND refresh.tenant = ANY(%(tenants)s::text[])
-ORDER BY refresh.tenant, stored.dimensions, stored.measured;
-
+ORDER BY refresh.tenant;
 
 -- name: behind
--- The tenants whose figures Redis was not given in their latest version, or all of them; figures
--- made with another catalog are not for serving. Only reads.
-SELECT refresh.tenant, refresh.version
+-- The tenants whose figures Redis was not given in their latest version, or all of them, and which
+-- of `parts` (aggregates) changed since; figures made with another catalog are not for serving.
+-- Only reads.
+SELECT refresh.tenant, refresh.version, ARRAY(
+    SELECT part FROM unnest(%(parts)s::text[]) AS part
+    WHERE %(everything)s OR published.version IS NULL
+       OR coalesce((refresh.changed ->> part)::bigint, refresh.version) > published.version
+) AS parts
 FROM crm_ops.refresh AS refresh
 LEFT JOIN crm_ops.published AS published USING (kind, entity, tenant)
 WHERE refresh.kind = %(kind)s AND refresh.entity = %(entity)s

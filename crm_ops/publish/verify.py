@@ -59,7 +59,8 @@ def _pairs(
     for each, value in zip(counts, _read(client, keys), strict=True):
         yield each, codec.facet_counts(value, counted.name, each.tenant)
     for name in declared.of_entity(counted):
-        figures = aggregates.read(engine, name, counted.name, tenants)
+        gathered = aggregates.read(engine, name, counted.name, tenants)
+        figures = [codec.figures(each) for each in gathered]
         keys = [names.aggregates_key(name, each.tenant) for each in figures]
         for one, value in zip(figures, _read(client, keys), strict=True):
             yield one, codec.aggregate_figures(value, name, one.tenant)

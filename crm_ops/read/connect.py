@@ -19,9 +19,13 @@ def load_catalog(path: str | Path) -> Catalog:
     return load.load(Path(path)).catalog
 
 
-def engine(url: str) -> sa.Engine:
-    """An engine for a `postgresql://` URL; a statement may take 30 seconds."""
-    return database.engine(url, limits=_LIMITS, ping=False)
+def engine(url: str, *, connections: int = 5) -> sa.Engine:
+    """An engine for a `postgresql://` URL; a statement may take 30 seconds.
+
+    `connections` are as many as threads search at a time: more are opened at need and closed after
+    use, which takes longer than a search.
+    """
+    return database.engine(url, limits=_LIMITS, ping=False, connections=connections)
 
 
 def redis_client(url: str) -> store.Client:

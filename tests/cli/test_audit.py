@@ -113,3 +113,17 @@ def test_partitions_are_shown(typed: Type) -> None:
     shown = typed("audit", "partitions").stdout
     assert "crm.audit_log_p202302" in shown
     assert data(typed("audit", "partitions", "--json"))["summary"]["default_rows"] == 1
+
+
+def test_a_catalog_without_an_audit_log_is_no_failure(typed: Type, tmp_path: Path) -> None:
+    catalog = tmp_path / "catalog.yaml"
+    text = catalog.read_text()
+    start, end = text.index("audit:"), text.index("jobs:")
+    catalog.write_text(text[:start] + text[end:])
+
+    ran = typed("run", "--task", "audit_maintenance")
+
+    assert "the catalog declares no `audit`, so there is nothing to do" in ran.stderr
+    told = data(typed("status", "--json", ends=3))["jobs"]
+    assert told["audit_maintenance"]["state"] == "success"
+    assert "declare `audit`" in str(typed("audit", "plan", ends=1).exception)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import subprocess
 import sys
@@ -68,7 +69,10 @@ def test_a_dag_runs_when_and_where_the_catalog_says(bag: DagBag, job: registry.J
     assert str(dag.timetable.timezone) == "UTC"
     assert dag.start_date is None, "with one, a run would start as soon as the DAG is unpaused"
     assert dag.dagrun_timeout == timedelta(minutes=timing.timeout_minutes)
-    assert {(task.pool, task.queue) for task in dag.tasks} == {(timing.pool, timing.pool)}
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    heavy = {stage.name: stage.pool for stage in job.stages if stage.pool}
+    assert pools == {**dict.fromkeys(pools, timing.pool), **heavy}
+    assert all(task.queue == task.pool for task in dag.tasks)
     assert {task.executor for task in dag.tasks} == {None}, "a DAG runs with any executor"
 
 
@@ -98,6 +102,7 @@ def test_a_task_is_tried_again_later_and_later_unless_that_is_useless(
         assert action(errors.RedisUnavailable()) is RetryAction.DEFAULT
         assert action(errors.TenantsFailed({"1": "it broke"})) is RetryAction.DEFAULT
         assert action(errors.ParameterError()) is RetryAction.FAIL
+        assert action(errors.Drift()) is RetryAction.FAIL
         assert action(errors.CatalogError(["x"])) is RetryAction.FAIL
         assert action(errors.PermissionMissing()) is RetryAction.FAIL
         assert action(errors.SettingsError()) is RetryAction.FAIL
@@ -108,21 +113,33 @@ def test_the_report_alone_decides_a_run_and_updates_its_asset(
     bag: DagBag, job: registry.Job
 ) -> None:
     dag = bag.dags[job.dag_id]
-    assert [task.task_id for task in dag.topological_sort()] == ["plan", "work", "report"]
     assert [task.task_id for task in dag.leaves] == ["report"]
     assert dag.get_task("report").trigger_rule == "all_done"
-    assert dag.get_task("work").is_mapped
     outlets = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks}
-    assert outlets == {"plan": [], "work": [], "report": [f"crm_ops_{job.name}"]}
+    assert outlets.pop("report") == [f"crm_ops_{job.name}"]
+    assert not any(outlets.values())
 
 
-@each_job
-def test_batches_run_side_by_side_but_the_audit_logs_steps_in_turn(
-    bag: DagBag, job: registry.Job
-) -> None:
-    work = bag.dags[job.dag_id].get_task("work")
-    in_turn = job.name == "audit_maintenance"
-    assert work.max_active_tis_per_dagrun == (1 if in_turn else None)
+def test_batches_run_side_by_side(bag: DagBag) -> None:
+    for job in JOBS:
+        if not job.stages:
+            dag = bag.dags[job.dag_id]
+            assert [task.task_id for task in dag.topological_sort()] == ["plan", "work", "report"]
+            work = dag.get_task("work")
+            assert work.is_mapped
+            assert work.max_active_tis_per_dagrun is None
+
+
+def test_the_audit_log_is_kept_in_stages_creation_first(bag: DagBag) -> None:
+    dag = bag.dags["audit_log_maintenance"]
+    order = ["plan", "ensure", "expire", "archive", "verify", "drop", "report"]
+    for before, after in itertools.pairwise(order):
+        assert after in dag.get_task(before).downstream_task_ids
+    assert set(order) == set(dag.task_ids)
+    of_each_month = [dag.get_task(name) for name in ("expire", "archive", "verify", "drop")]
+    assert {task.task_group.group_id for task in of_each_month} == {"retire"}
+    assert [task.max_active_tis_per_dagrun for task in of_each_month] == [1, None, None, 1]
+    assert dag.get_task("archive").pool == "workflow_cpu"
 
 
 @each_job
@@ -132,8 +149,15 @@ def test_a_dag_has_a_deadline_that_airflow_can_announce(bag: DagBag, job: regist
     assert alert.name == f"{job.dag_id} is late"
     assert alert.interval == timedelta(minutes=minutes)
     assert alert.reference.reference_name == "DagRunQueuedAtDeadline"
-    assert alert.callback.kwargs == {"minutes": minutes}
-    assert import_string(alert.callback.path).__name__ == "LateRun"
+    assert alert.callback.kwargs == {"job": job.name, "event": "late"}
+    assert import_string(alert.callback.path).__name__ == "Announce"
+
+
+@each_job
+def test_a_failed_run_is_announced_by_the_same_notifier(bag: DagBag, job: registry.Job) -> None:
+    announce = bag.dags[job.dag_id].on_failure_callback
+    assert isinstance(announce, import_string(bag.dags[job.dag_id].deadline[0].callback.path))
+    assert (announce.job, announce.event) == (job.name, "failed")
 
 
 @each_job
@@ -186,6 +210,18 @@ def test_the_form_accepts(bag: DagBag, job: registry.Job, given: dict[str, Any])
 def test_the_form_refuses(bag: DagBag, job: registry.Job, given: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         parameters(bag.dags[job.dag_id], given)
+
+
+@each_job
+def test_only_jobs_that_make_figures_can_be_asked_to_verify_them(
+    bag: DagBag, job: registry.Job
+) -> None:
+    dag = bag.dags[job.dag_id]
+    if job.name in ("precompute_facets", "precompute_aggregates"):
+        assert parameters(dag, {"mode": "verify"})["mode"] == "verify"
+    else:
+        with pytest.raises(ParamValidationError):
+            parameters(dag, {"mode": "verify"})
 
 
 @each_job

@@ -9,13 +9,14 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, names, sql, store
+from crm_ops.base import database, errors, names, rest, sql, store
 from crm_ops.base.results import JobResult
 from crm_ops.jobs import ledger, registry
-from crm_ops.local import rest, up
+from crm_ops.local import up
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
+AUDIT = registry.JOBS["audit_maintenance"].dag_id
 FACETS = registry.JOBS["precompute_facets"].dag_id
 
 
@@ -167,6 +168,39 @@ def test_every_task_ran_in_its_pool_and_a_batch_has_a_name(
     assert sorted(name.split(":")[0] for name in named) == sorted(ENTITIES)
 
 
+def test_the_audit_log_is_kept_in_stages_each_with_figures(
+    stack: up.Stack, results: dict[str, JobResult], get: Any
+) -> None:
+    """A month long expired is taken through all of them by the scheduler."""
+    with database.transaction(stack.engine) as connection:
+        for text in (
+            "CREATE TABLE crm.audit_log_long_ago PARTITION OF crm.audit_log"
+            " FOR VALUES FROM ('2001-02-01 00:00+00') TO ('2001-03-01 00:00+00')",
+            "INSERT INTO crm.audit_log SELECT (json_populate_record(log,"
+            ' \'{"created_at": "2001-02-03"}\')).* FROM crm.audit_log AS log LIMIT 7',
+        ):
+            sql.run(connection, text)
+
+    run = triggered(stack, AUDIT, {})
+
+    assert run.state == "success"
+    path = f"/dags/{AUDIT}/dagRuns/{run.run_id}/taskInstances"
+    tasks = {
+        task["task_id"]: task
+        for task in get(path)["task_instances"]
+        if task["map_index"] < 0 or "long_ago" in task["rendered_map_index"]
+    }
+    stages = ["plan", "ensure", "expire", "archive", "verify", "drop", "report"]
+    assert {name: tasks[name]["state"] for name in tasks} == dict.fromkeys(stages, "success")
+    assert tasks["archive"]["pool"] == tasks["verify"]["pool"] == "workflow_cpu"
+    began = [tasks[name]["start_date"] for name in stages]
+    assert began == sorted(began)
+    assert tasks["archive"]["rendered_map_index"] == "2001-02, audit_log_long_ago"
+    index = tasks["archive"]["map_index"]
+    told = get(f"{path}/archive/xcomEntries/return_value?map_index={index}")["value"]
+    assert told["details"]["exported_rows"] == 7
+
+
 def test_a_dry_run_of_one_tenant_sees_it_and_writes_nothing(
     stack: up.Stack, results: dict[str, JobResult], get: Any
 ) -> None:
@@ -189,7 +223,7 @@ def test_a_dry_run_of_one_tenant_sees_it_and_writes_nothing(
 def test_a_wrong_parameter_is_refused_before_anything_runs(
     stack: up.Stack, conf: dict[str, Any]
 ) -> None:
-    with pytest.raises(errors.LocalError, match=r": 400 .*Invalid input for param"):
+    with pytest.raises(errors.ParameterError, match=r": 400 .*Invalid input for param"):
         stack.airflow.trigger(FACETS, f"test__{time.time_ns()}", conf)
 
 

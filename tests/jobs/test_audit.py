@@ -11,10 +11,11 @@ import sqlalchemy as sa
 
 from crm_ops.base import errors, store
 from crm_ops.catalog import load
-from crm_ops.jobs import run
+from crm_ops.jobs import registry, run
 from crm_ops.jobs.work import Request, Tools
 from tests.audit import logs
 from tests.cli.test_audit import CATALOG
+from tests.jobs.conftest import without
 
 
 @pytest.fixture
@@ -48,25 +49,45 @@ def test_a_night_creates_archives_and_drops_and_tells_each_in_figures(tools: Too
     assert (again.state, again.figures_written) == ("success", 0)
 
 
-def test_every_table_that_leaves_is_a_batch_of_its_own(tools: Tools) -> None:
+def test_every_stage_of_every_table_that_leaves_is_a_batch(tools: Tools) -> None:
     planned = run.plan("audit_maintenance", Request(), tools, started_by="a test")
 
     assert [each.label for each in planned.batches] == [
         "crm.audit_log: ensure the months ahead",
-        "crm.audit_log: 2023-02, retire audit_log_p202302",
-        "crm.audit_log: 2023-03, retire audit_log_p202303",
+        "crm.audit_log: 2023-02, expire audit_log_p202302",
+        "crm.audit_log: 2023-02, archive audit_log_p202302",
+        "crm.audit_log: 2023-02, verify audit_log_p202302",
+        "crm.audit_log: 2023-02, drop audit_log_p202302",
+        "crm.audit_log: 2023-03, expire audit_log_p202303",
+        "crm.audit_log: 2023-03, archive audit_log_p202303",
+        "crm.audit_log: 2023-03, verify audit_log_p202303",
+        "crm.audit_log: 2023-03, drop audit_log_p202303",
         "crm.audit_log: report",
     ]
+    assert {each.stage for each in planned.batches} == {
+        stage.name for stage in registry.JOBS["audit_maintenance"].stages
+    }
 
 
-def test_batches_in_any_order_end_the_same(tools: Tools) -> None:
+def test_batches_in_any_order_lose_nothing_and_a_second_run_ends_what_is_left(
+    tools: Tools,
+) -> None:
     planned = run.plan("audit_maintenance", Request(), tools, started_by="a test")
 
     for batch in reversed(planned.batches):
         run.do(batch, tools)
+    run.run("audit_maintenance", Request(), tools, started_by="a test")
 
     assert logs.count(tools.engine) == 1
     assert run.plan("audit_maintenance", Request(), tools, started_by="a test").batches[1:-1] == ()
+
+
+def test_without_an_audit_log_in_the_catalog_there_is_nothing_to_do(tools: Tools) -> None:
+    done = run.run("audit_maintenance", Request(), without(tools, "audit"), started_by="a test")
+
+    assert (done.state, done.figures_written) == ("success", 0)
+    assert done.details == {"undeclared": "audit"}
+    assert logs.exists(tools.engine, "crm.audit_log_p202302")
 
 
 def test_an_archive_that_cannot_be_written_stops_no_creation(tools: Tools, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from alembic import op
 from crm_ops.schema.script import apply
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 
 def upgrade() -> None:

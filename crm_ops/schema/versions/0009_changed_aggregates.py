@@ -1,0 +1,20 @@
+"""At which version of a tenant's figures each aggregate last changed."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from crm_ops.schema.script import apply
+
+revision = "0009"
+down_revision = "0008"
+
+
+def upgrade() -> None:
+    """Add the note."""
+    apply("0009_changed_aggregates.sql")
+
+
+def downgrade() -> None:
+    """Remove it: all figures of a tenant are published together again."""
+    op.execute("ALTER TABLE crm_ops.refresh DROP COLUMN changed")
