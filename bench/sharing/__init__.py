@@ -48,10 +48,7 @@ def run(setup: Setup) -> None:
         )
         for many in (1, 8):
             report.add(readers.case(far, 40, many, setup.rounds, f"{EXTRA_MS} ms added"))
-    for case in (
-        lookups.case(setup.engine, setup.redis, direct),
-        pages.case(setup.redis, direct),
-        warming.case(setup.engine, setup.redis, direct),
-    ):
-        report.case(case, setup.rounds)
+    report.case(warming.case(setup.engine, setup.redis, direct), setup.rounds)
     report.add(writers.contention(setup.engine))
+    report.case(lookups.case(setup.engine, setup.redis, direct), setup.rounds)
+    report.case(pages.case(setup.redis, direct), setup.rounds)

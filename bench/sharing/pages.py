@@ -16,7 +16,7 @@ from crm_ops.base import sql, store
 from crm_ops.read.access import Access, User
 
 SIZE = 50
-USERS = 20
+USERS = 8
 _PAGE = "SELECT r.id FROM bench_sharing.lead AS r WHERE {} ORDER BY r.id DESC LIMIT 50"
 _BELOW = """
 WITH RECURSIVE below AS (
