@@ -1,6 +1,6 @@
 """Runs a query that is asked again and again: planned once for each connection, not each time.
 
-For queries by a key only, whose plan suits every value. psycopg keeps what it prepared; where
+For queries by a key only, whose plan suits every value. psycopg keeps what it prepared; where its
 `prepare_threshold` is None (behind a pooler that cannot keep it) the query is asked as usual.
 """
 

@@ -39,6 +39,11 @@ class Limits(Part):
     rows_per_batch: int = Field(
         default=2_000_000, ge=1, description="Tenants are put together up to so many rows."
     )
+    bitmaps_from_rows: int = Field(
+        default=10_000,
+        ge=1,
+        description="From so many rows of a tenant on, bitmaps count what a search filters.",
+    )
     ledger_days: int = Field(
         default=90, ge=1, le=36_500, description="Runs and alerts are forgotten after so many days."
     )

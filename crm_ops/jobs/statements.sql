@@ -123,6 +123,17 @@ WHERE %(tenants)s::text[] = '{}' OR tenant = ANY(%(tenants)s::text[])
 GROUP BY kind, entity
 ORDER BY kind, entity;
 
+-- name: freshness_by_tenant
+-- The same of each tenant: as of when all its figures of an entity are exact, and their proof.
+SELECT tenant,
+       min(CASE WHEN captured THEN greatest(refresh.as_of, moment.as_of) ELSE refresh.as_of END)
+         AS as_of,
+       CASE WHEN count(proved_at) = count(*) THEN min(proved_at) END AS proved_at
+FROM crm_ops.refresh AS refresh
+LEFT JOIN crm_ops.moment AS moment USING (entity)
+WHERE entity = %(entity)s
+GROUP BY tenant;
+
 -- name: tenants
 -- One page of tenants with the oldest moment and the oldest proof among their figures, which all are
 -- exact as of then or later, and their figures one by one. `total` counts what was searched for.

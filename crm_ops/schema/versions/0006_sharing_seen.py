@@ -5,7 +5,7 @@ from __future__ import annotations
 from crm_ops.schema.script import apply, drop_tables
 
 revision = "0006"
-down_revision = "0010"
+down_revision = "0005"
 
 
 def upgrade() -> None:
