@@ -1,4 +1,4 @@
-"""A table that is adopted while writers go on, by processes that are killed before every step."""
+"""A table that is adopted while writers go on, by processes killed ever a few steps later."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ POLICY = Audit.model_validate(
     {"table": str(TABLE), "time": "created_at", "tenant": "company_id", "grace_days": 0}
 )
 _ROWS = 30_000
+# Which of the steps it is killed before hangs on the seed.
+_STRIDE = 4
 
 
 def adopted(url: str, seed: int) -> bool:
@@ -33,9 +35,9 @@ def adopted(url: str, seed: int) -> bool:
     ]
     for writer in writers:
         writer.start()
-    killed, step, failed = 0, seed % 3, 0
+    killed, step, failed = 0, seed % _STRIDE, 0
     while True:
-        step += 3
+        step += _STRIDE
         process = context.Process(target=_adopt_and_die, args=(url, step))
         process.start()
         process.join()

@@ -7,7 +7,7 @@ flips in a file whose table is still there, a clock that is 14 months ahead, a m
 time zone; and now and then the server itself is stopped at once. In the end live plus archived rows
 must be exactly all that were acknowledged, each once, and the archive must be sound.
 
-Then a table is adopted while writers go on, by processes that are killed before every step.
+Then a table is adopted while writers go on, by processes killed ever a few steps later.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from drill.audit_night import LOG, TROUBLES, maintain, night
 def main() -> None:
     """Drill, and exit 1 where the law does not hold."""
     parser = argparse.ArgumentParser(prog="python -m drill.audit", description=__doc__)
-    parser.add_argument("--kills", type=int, default=40, help="nights, every other one killed")
+    parser.add_argument("--nights", type=int, default=24, help="every other one killed")
     parser.add_argument("--crashes", type=int, default=3, help="immediate shutdowns of PostgreSQL")
     parser.add_argument("--seed", type=int, default=20260101)
     asked = parser.parse_args()
@@ -94,8 +94,8 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
     for writer in writers:
         writer.start()
     met: Counter[str] = Counter()
-    crashes = set(chance.sample(range(asked.kills), min(asked.crashes, asked.kills)))
-    for number in range(asked.kills):
+    crashes = set(chance.sample(range(asked.nights), min(asked.crashes, asked.nights)))
+    for number in range(asked.nights):
         trouble = chance.choice(TROUBLES) if number % 2 else "kill"
         met[trouble] += night(context, url, archive, trouble, chance)
         if number in crashes:

@@ -109,7 +109,8 @@ def _in_stages(stages: Sequence[Stage], planned: Any) -> Any:
         former = None
         for stage in stages:
             if stage.each:
-                rule = TriggerRule.ALL_SUCCESS if former else TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+                first = former is None
+                rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS if first else TriggerRule.ALL_SUCCESS
                 made = _task(
                     tasks.stage_of,
                     trigger_rule=rule,
@@ -117,7 +118,7 @@ def _in_stages(stages: Sequence[Stage], planned: Any) -> Any:
                     max_active_tis_per_dagrun=1 if stage.alone else None,
                     **_of_stage(stage),
                 )(name=stage.name, batches=batches)
-                former = made if former is None else former >> made
+                former = made if first else former >> made
 
     return before >> subject.expand(batches=planned)
 

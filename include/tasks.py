@@ -31,8 +31,8 @@ def plan(job: str, params: Mapping[str, Any], run_id: str, ti: Any) -> list[dict
 
     Of a job in stages it returns, for each subject, its batch of each stage; the batch of a stage
     that is done once is pushed as the XCom with the stage's name. The ledger's id of the run is
-    pushed as the XCom `ledger_run_id`. Raises ParameterError where a
-    parameter names what is not there, and what else stops the job before it began.
+    pushed as the XCom `ledger_run_id`. Raises ParameterError where a parameter names what is not
+    there, and what else stops the job before it began.
     """
     from crm_ops.jobs import run  # noqa: PLC0415
     from include import tools  # noqa: PLC0415
@@ -96,8 +96,8 @@ def report(
 ) -> dict[str, Any]:
     """Close the run in the ledger, tell what it did, return its figures; fail if part of it failed.
 
-    Where the job has a stage `report`, its batch is done first.
-    The DAG's asset is updated with the figures, except by a dry run, which changed nothing.
+    Where the job has a stage `report`, its batch is done first. The DAG's asset is updated with
+    the figures, except by a dry run, which changed nothing.
     """
     from crm_ops.jobs import run  # noqa: PLC0415
     from include import telling, tools  # noqa: PLC0415
@@ -107,7 +107,11 @@ def report(
         raise AirflowFailException("the run was not planned; the log of the task `plan` says why")
     own = ti.xcom_pull(task_ids="plan", key=REPORT)
     if own is not None:
-        work(own)
+        try:
+            work(own)
+        except errors.CrmOpsError as error:
+            # It is in the ledger: the run is closed below, and fails with it.
+            _log.warning("%s: %s", own["label"], error, extra={"action": "batch_failed"})
     with tools.opened(os.environ) as opened:
         result = run.report(ledger_id, opened)
         found = telling.reported(opened, result, ledger_id=ledger_id, run_id=run_id)

@@ -71,7 +71,7 @@ def _of_run(tools: Tools, result: JobResult, ledger_id: int) -> Iterable[Figure]
 def _of_world(tools: Tools, found: World) -> Iterable[Figure]:
     yield from figures.of_world(found)
     if tools.catalog.metrics.tenants:
-        yield from figures.of_tenants(world.of_tenants(tools.engine, found))
+        yield from figures.of_tenants(world.of_tenants(tools.engine, tools.catalog, found))
 
 
 def _text(at: datetime) -> str:

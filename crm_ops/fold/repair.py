@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors
 from crm_ops.changes import state as changes
-from crm_ops.fold import drain, recount, refresh, rows
+from crm_ops.fold import bitmaps, drain, recount, refresh, rows
 from crm_ops.fold.definition import Kind
 from crm_ops.fold.verify import Difference
 
 
-def figures(engine: sa.Engine, counted: rows.Counted, differences: Iterable[Difference]) -> bool:
+def figures(engine: sa.Engine, counted: rows.Counted, differences: Sequence[Difference]) -> bool:
     """Count the facets and aggregates anew that differ, of the tenants of which they do.
 
     They get a new version, so that Redis takes them whatever it holds. Tenants whose figures cannot
@@ -31,6 +31,8 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Iterable[Diff
             # Other parts of the same tenants stay as they are, and must be as of this moment, too.
             drain.within(connection, counted, state, as_of=as_of)
             whole = refresh.captured(connection, counted)
+            of_bits = {each.tenant for each in differences if each.place == "bitmaps"}
+            bitmaps.anew(connection, counted, sorted(of_bits & whole), as_of=as_of)
             for kind, names, tenants in _alike(differences):
                 sound = [tenant for tenant in tenants if tenant in whole]
                 recount.within(
@@ -41,10 +43,10 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Iterable[Diff
     return True
 
 
-def _alike(differences: Iterable[Difference]) -> Iterator[tuple[Kind, frozenset[str], list[str]]]:
+def _alike(differences: Sequence[Difference]) -> Iterator[tuple[Kind, frozenset[str], list[str]]]:
     """Tenants of which the same facets, or the same aggregates, differ."""
     found: dict[tuple[Kind, str], set[str]] = defaultdict(set)
-    for each in differences:
+    for each in (one for one in differences if one.place != "bitmaps"):
         found[each.kind, each.tenant].add(each.name)
     alike: dict[tuple[Kind, frozenset[str]], list[str]] = defaultdict(list)
     for (kind, tenant), names in sorted(found.items()):

@@ -17,7 +17,10 @@ from crm_ops.fold.rows import Counted
 from crm_ops.publish import bitmap_codec, writer
 
 # Nothing is kept of another set's, or where everything is given.
+# So it is of what somebody else put there.
 _REPLACE = """
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', KEYS[1]) end
 local head = redis.call('HGET', KEYS[1], 'head')
 if (head or '') ~= ARGV[1] then return 0 end
 if ARGV[2] == 'all' then redis.call('DEL', KEYS[1]) end
@@ -56,7 +59,9 @@ def _tenant(
 ) -> writer.Written:
     key = names.bitmaps_key(entity, tenant)
     with store.translated(client):
-        held = cast("bytes | None", client.hget(key, bitmap_codec.HEAD.decode()))
+        held = None
+        if client.type(key) == b"hash":
+            held = cast("bytes | None", client.hget(key, bitmap_codec.HEAD.decode()))
     known = None if whole else bitmap_codec.read_head(held, entity, tenant)
     load = statements.load("crm_ops.publish", "bitmaps.sql")
     with database.transaction(engine, isolation="REPEATABLE READ") as connection:

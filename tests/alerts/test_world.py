@@ -66,10 +66,21 @@ def test_one_tenant_that_is_left_behind_is_seen(captured: Tools) -> None:
     assert found.lags["lead"].seconds(now) == pytest.approx(10_800, abs=60)
     by_tenant = {
         each.tenant: each.freshness_seconds
-        for each in world.of_tenants(captured.engine, found)
+        for each in world.of_tenants(captured.engine, captured.catalog, found)
         if each.entity == "lead"
     }
     assert by_tenant["1"] == pytest.approx(10_800, abs=60)
+
+
+def test_a_tenant_that_left_grows_old_by_right(tools: Tools) -> None:
+    go("precompute_facets", tools)
+    execute(
+        tools.engine,
+        "UPDATE crm.company SET is_active = false WHERE id = 1",
+        "UPDATE crm_ops.refresh SET as_of = now() - interval '3 hours' WHERE tenant = '1'",
+    )
+    now = datetime.now(UTC)
+    assert measured(tools, now).lags["lead"].seconds(now) < 600
 
 
 def test_triggers_that_were_switched_off_make_figures_old(captured: Tools) -> None:

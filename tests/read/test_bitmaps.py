@@ -174,6 +174,18 @@ def test_after_a_fold_redis_has_what_changed_and_postgres_is_asked_once(
         ]
 
 
+def test_what_somebody_else_put_under_the_key_is_replaced(
+    engine: sa.Engine, migrated: sa.Engine, quick: store.Client
+) -> None:
+    fill(engine, Order(1, state="new"))
+    count(engine)
+    key = names.bitmaps_key("order", "1")
+    quick.set(key, "something else")
+    publish(migrated, quick)
+
+    assert quick.hget(key, "head") is not None
+
+
 @pytest.mark.parametrize(
     "harm", ["list", "garbage", "foreign", "head alone", "older bucket", "later head", "gone"]
 )
