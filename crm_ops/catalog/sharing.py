@@ -13,6 +13,9 @@ class Rules(Part):
     table: Table = Field(description="The table of the rules, as schema.table.")
     tenant: Column = Field(default="company_id", description="The column with a rule's tenant.")
     key: Column = Field(default="id", description="The column that identifies a rule.")
+    name: Column | None = Field(
+        default=None, description="The column that names a rule in reports; else its key does."
+    )
     entity: Column = Field(default="entity", description="The column with the entity's name.")
     predicate: Column = Field(
         default="predicate", description="The json column that says which records are shared."

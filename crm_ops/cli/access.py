@@ -47,7 +47,9 @@ def explain(
                 "level": found.level,
                 "grants": [_row(grant) for grant in found.grants],
                 "why_not": list(found.why_not),
-                "broken": [{"rule": each.rule, "why": each.why} for each in found.broken],
+                "broken": [
+                    {"rule": each.rule, "name": each.name, "why": each.why} for each in found.broken
+                ],
             }
         )
         return
@@ -57,7 +59,7 @@ def explain(
     for reason in found.why_not:
         typer.echo(f"  {reason}")
     for each in found.broken:
-        typer.echo(f"  rule {each.rule} grants nothing: {each.why}")
+        typer.echo(f"  {each.title} grants nothing: {each.why}")
 
 
 @app.command("who")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from crm_ops.base import database, names, results, store
@@ -54,7 +55,8 @@ def plan(request: Request, tools: Tools) -> list[Work]:
 def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
     """Warm a batch's tenants; safe to repeat."""
     chosen: list[str] = arguments["tenants"]
-    parts = [_sharing(tools, arguments["entities"], chosen, dry_run=dry_run)]
+    sharing, named = _sharing(tools, arguments["entities"], chosen, dry_run=dry_run)
+    parts = [sharing]
     for name in arguments["entities"]:
         counted = counting.entity(tools, name)
         parts.append(_facets(tools, counted, chosen, dry_run=dry_run))
@@ -62,7 +64,9 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
         if not dry_run:
             parts.append(_proved(tools, counted, chosen))
     failed = {tenant for part in parts for tenant in part.failures}
-    return results.total(parts, tenants=len(chosen) - len(failed))
+    done = results.total(parts, tenants=len(chosen) - len(failed))
+    # Sums go into the run; names stay with the batch.
+    return replace(done, details={**done.details, **named})
 
 
 def conclude(done: Done, request: Request, tools: Tools) -> str | None:
@@ -95,9 +99,10 @@ def conclude(done: Done, request: Request, tools: Tools) -> str | None:
 
 def _sharing(
     tools: Tools, entities: Sequence[str], chosen: Sequence[str], *, dry_run: bool
-) -> Done:
+) -> tuple[Done, dict[str, Any]]:
+    """What was warmed, and by name what was repaired or is wrong."""
     if tools.catalog.sharing is None:
-        return Done()
+        return Done(), {}
     warmed = warm.warm(
         tools.engine,
         tools.redis,
@@ -108,19 +113,24 @@ def _sharing(
         now=tools.clock(),
         dry_run=dry_run,
     )
-    return Done(
+    done = Done(
         rows_seen=warmed.rules,
         figures_written=warmed.written,
         failures=warmed.failures,
         details={
-            "sharing_wanted": warmed.pairs,
+            "sharing_wanted": warmed.wanted,
             "sharing_present": warmed.present,
             "sharing_bytes": warmed.bytes_written,
             "sharing_rules_broken": warmed.broken_rules,
             "sharing_repaired": len(warmed.repaired),
+            "sharing_epochs_moved": warmed.moved,
             "sharing_triggers_missing": len(warmed.unguarded),
         },
     )
+    return done, {
+        "sharing_repairs": dict(warmed.repaired),
+        "sharing_broken": [asdict(each) for each in warmed.broken],
+    }
 
 
 def _facets(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_run: bool) -> Done:

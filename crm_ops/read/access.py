@@ -18,11 +18,15 @@ from crm_ops.base import database, errors, prepared, sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
 from crm_ops.sharing.explanation import Explanation, Seer
+from crm_ops.sharing.kept import Kept
 from crm_ops.sharing.lookup import Lookup
 from crm_ops.sharing.rules import Level
 from crm_ops.sharing.shared import Shared
 from crm_ops.sharing.viewer import Viewer
 from crm_ops.sharing.visible import Visible
+
+# One takes some kilobytes: the owners below a manager, and the rules.
+_CONDITIONS = 2_000
 
 # How often a list is asked for again, because something changed in between.
 _TRIES = 10
@@ -60,6 +64,7 @@ class Access:
             raise errors.CatalogError(["sharing.users: is missing; say where the users are"])
         self._setting = self._layout.setting
         self._lookup = Lookup(self._layout, shared)
+        self._conditions: Kept[tuple[str, str, str], tuple[Viewer, Visible]] = Kept(_CONDITIONS)
         self._short: dict[tuple[str, tuple[str, ...]], str] = {}
 
     def may(
@@ -94,7 +99,7 @@ class Access:
             found = self._lookup.remembered(user.tenant, user.key, entity)
             if found is None:
                 found = self._viewer(connection, user, entity)
-            return visible.of(self._layout, entity, user.tenant, found)
+            return self._visible(user.tenant, entity, found)
 
     def rows(
         self,
@@ -123,7 +128,7 @@ class Access:
                 if found[0].visible_current:
                     return [row for row in found if row.visible_there]
                 found_now = self._viewer(connection, user, entity)
-                given = visible.of(self._layout, entity, user.tenant, found_now)
+                given = self._visible(user.tenant, entity, found_now)
         raise errors.DatabaseBusy(
             f"who may see what in tenant {user.tenant} changes faster than it is read; try again"
         )
@@ -176,6 +181,16 @@ class Access:
         if text is None:
             text = self._short[key] = decision.short(self._layout, entity, found.fields)
         return text
+
+    def _visible(self, tenant: str, entity: str, found: Viewer) -> Visible:
+        """The condition of what decides for a user, written once."""
+        key = (tenant, found.user, entity)
+        kept = self._conditions.get(key)
+        if kept is not None and kept[0] is found:
+            return kept[1]
+        made = visible.of(self._layout, entity, tenant, found)
+        self._conditions.put(key, (found, made))
+        return made
 
     def _viewer(self, connection: sa.Connection, user: User, entity: str) -> Viewer:
         found, row = self._lookup.fresh(connection, user.tenant, user.key, entity, None)

@@ -18,7 +18,7 @@ from crm_ops.sharing.people import People
 from crm_ops.sharing.rules import Rule
 
 # Moved with every change of what a body holds or means: what an older release wrote is a miss.
-_FORMAT = 2
+_FORMAT = 3
 _SIGNATURE = 64
 
 

@@ -38,9 +38,10 @@ _OPERATIONS = {
 }
 
 
-# What is declared under `sharing`, and the columns of each that decide who may see what.
+# What is declared under `sharing`, and the columns of each that decide who may see what; a rule's
+# name does not, but is remembered with it.
 _PARTS = {
-    "rules": ("key", "entity", "predicate", "grantee_type", "grantee", "level", "active"),
+    "rules": ("key", "name", "entity", "predicate", "grantee_type", "grantee", "level", "active"),
     "users": ("key", "role", "active"),
     "roles": ("key", "parent"),
     "tenant_default": ("access",),

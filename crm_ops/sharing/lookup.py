@@ -41,6 +41,7 @@ class Row(msgspec.Struct, frozen=True):
 
     tenant: str
     id: str
+    name: str | None
     entity: str | None
     predicate: str | None
     grantee_type: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crm_ops.base import sql
+from crm_ops.base import errors, names, sql
 from crm_ops.base.sql import Relation
 from crm_ops.catalog.sharing import Roles, Rules, TenantDefault, Users
 from crm_ops.sharing import scopes, tenants
@@ -12,14 +12,16 @@ from crm_ops.sharing.layout import Layout
 def rules(layout: Layout) -> str:
     """The active rules of `%(tenants)s`: for the entities `%(wanted)s` and for unknown ones.
 
-    Unknown is what is not in `%(known)s`. Columns: tenant, id, entity, predicate, grantee_type,
-    grantee, level, all text.
+    Unknown is what is not in `%(known)s`. Columns: tenant, id, name, entity, predicate,
+    grantee_type, grantee, level, all text.
     """
     source = layout.sharing.rules
     entity = f"{_column(source.entity)}::text"
+    name = "NULL" if source.name is None else _column(source.name)
     return f"""\
 SELECT t.tenant,
     {_column(source.key)}::text AS id,
+    {name}::text AS name,
     {entity} AS entity,
     {_column(source.predicate)}::text AS predicate,
     {_column(source.grantee_type)}::text AS grantee_type,
@@ -48,6 +50,34 @@ SELECT t.tenant,
     {scopes.version(everything, scopes.tenant(written))} AS version,
     {scopes.kept(layout.catalog)} AS kept,
     {people_of_tenant(layout)} AS people
+FROM unnest(%(tenants)s::text[]) AS t (tenant)
+"""
+
+
+def members(layout: Layout) -> str:
+    """A digest of who is in which team, of the users of each of `%(tenants)s`, and its epoch.
+
+    Columns: tenant; version (the sum of the epochs of the tenant's users); digest.
+    """
+    source = layout.sharing.members
+    if source is None:
+        raise errors.ParameterError("the catalog declares no members of teams")
+    user, team = (f"m.{sql.identifier(name)}::text" for name in (source.user, source.team))
+    keys = keys_of_users(layout)
+    scope = scopes.user("k.key::text")
+    return f"""\
+SELECT t.tenant,
+    coalesce((
+        SELECT sum(e.epoch)::bigint FROM ({keys}) AS k (key)
+        JOIN {names.SHARING_EPOCH.quoted} AS e ON e.scope = {scope}
+    ), 0) AS version,
+    (
+        SELECT md5(coalesce(
+            string_agg(concat({user}, ' ', {team}), ',' ORDER BY {user}, {team}), ''
+        ))
+        FROM {Relation.parse(source.table).quoted} AS m
+        WHERE m.{sql.identifier(source.user)} IN ({keys})
+    ) AS digest
 FROM unnest(%(tenants)s::text[]) AS t (tenant)
 """
 
@@ -116,4 +146,4 @@ def _of_tenant(layout: Layout, source: Rules | Users | Roles | TenantDefault) ->
     )
 
 
-__all__ = ["keys_of_users", "people", "people_of_tenant", "rules"]
+__all__ = ["keys_of_users", "members", "people", "people_of_tenant", "rules"]

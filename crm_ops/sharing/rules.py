@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from reprlib import repr as short
 from typing import Any, Literal, get_args
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import errors, sql
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import layout, predicate, query, tenant_setting
+from crm_ops.sharing import layout, predicate, query, seen, tenant_setting
 from crm_ops.sharing.kinds import Kind
 from crm_ops.sharing.layout import Layout
 from crm_ops.sharing.predicate import Predicate
@@ -28,7 +28,8 @@ _LEVELS = frozenset(get_args(Level))
 class Rule(msgspec.Struct, frozen=True, array_like=True):
     """Records of `entity` that match `predicate` are open to the grantee, to this level.
 
-    `id` and `grantee` are the CRM's keys as text; `grantee` is None for everyone.
+    `id` and `grantee` are the CRM's keys as text; `grantee` is None for everyone. `name` is what
+    people call the rule, None where the catalog does not say.
     """
 
     id: str
@@ -37,23 +38,39 @@ class Rule(msgspec.Struct, frozen=True, array_like=True):
     grantee_type: GranteeType
     grantee: str | None
     level: Level
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The rule as people know it."""
+        return _title(self.id, self.name)
 
 
 @dataclass(frozen=True)
 class Broken:
-    """A rule that grants nothing, and why."""
+    """A rule that grants nothing, and why; `rule` is its key."""
 
     tenant: str
     rule: str
     why: str
+    name: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The rule as people know it."""
+        return _title(self.rule, self.name)
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rules by (tenant, entity), ordered by their keys; every wanted pair is there."""
+    """Rules by (tenant, entity), ordered by their keys; every wanted pair is there.
+
+    `digests` are of the rows as the CRM has them, whether they are understood or not.
+    """
 
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     broken: tuple[Broken, ...]
+    digests: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
 
 def load(
@@ -69,13 +86,15 @@ def load(
     if setting is None:
         return of_layout(connection, known, tenants, entities)
     rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
+    digests: dict[tuple[str, str], str] = {}
     broken: tuple[Broken, ...] = ()
     for tenant in dict.fromkeys(tenants):
         with tenant_setting.made(connection, setting, tenant):
             loaded = of_layout(connection, known, [tenant], entities)
         rules.update(loaded.rules)
+        digests.update(loaded.digests)
         broken += loaded.broken
-    return Loaded(rules, broken)
+    return Loaded(rules, broken, digests)
 
 
 def of_layout(
@@ -89,12 +108,19 @@ def of_layout(
     }
     rows = sql.run(connection, query.rules(known), values).all()
     read, broken = understood(rows, known)
-    rules: dict[tuple[str, str], list[Rule]] = {
-        (tenant, name): [] for tenant in tenants for name in entities
-    }
+    pairs = [(tenant, name) for tenant in tenants for name in entities]
+    rules: dict[tuple[str, str], list[Rule]] = {pair: [] for pair in pairs}
     for tenant, rule in read:
         rules[tenant, rule.entity].append(rule)
-    return Loaded({pair: tuple(each) for pair, each in rules.items()}, tuple(broken))
+    texts: dict[tuple[str, str], list[str | None]] = {pair: [] for pair in pairs}
+    for row in rows:
+        # One of an entity that there is not grants nothing, and so hides nothing.
+        texts.get((row.tenant, row.entity), []).extend(row)
+    return Loaded(
+        {pair: tuple(each) for pair, each in rules.items()},
+        tuple(broken),
+        {pair: seen.digest(each) for pair, each in texts.items()},
+    )
 
 
 def understood(rows: Iterable[Any], known: Layout) -> tuple[list[tuple[str, Rule]], list[Broken]]:
@@ -105,7 +131,7 @@ def understood(rows: Iterable[Any], known: Layout) -> tuple[list[tuple[str, Rule
         try:
             read.append((row.tenant, _rule(row, parse)))
         except errors.DataError as error:
-            broken.append(Broken(row.tenant, row.id, str(error)))
+            broken.append(Broken(row.tenant, row.id, str(error), row.name))
     return read, broken
 
 
@@ -131,7 +157,11 @@ def _rule(row: Any, parse: Callable[[str, str], Predicate]) -> Rule:
         raise errors.DataError(f"grantee type {row.grantee_type} with grantee {row.grantee}")
     if row.level not in _LEVELS:
         raise errors.DataError(f"unknown level {short(row.level)}")
-    return Rule(row.id, row.entity, condition, row.grantee_type, row.grantee, row.level)
+    return Rule(row.id, row.entity, condition, row.grantee_type, row.grantee, row.level, row.name)
+
+
+def _title(key: str, name: str | None) -> str:
+    return f"rule {key}" if name is None else f'rule "{name}" ({key})'
 
 
 __all__ = ["Broken", "GranteeType", "Level", "Loaded", "Rule", "load", "of_layout", "understood"]

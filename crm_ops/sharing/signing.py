@@ -17,8 +17,8 @@ def required(key: bytes | None) -> bytes:
         wrong = "is not set" if key is None else f"is shorter than {_BYTES} characters"
         raise errors.SettingsError(
             f"the signing key {wrong}, so no permission kept in Redis could be trusted; set"
-            f" {settings.SIGNING_KEY} to a secret that the CRM shares, such as the output of"
-            " `openssl rand -hex 32`"
+            f" {settings.SIGNING_KEY} (in Airflow also the variable crm_ops_signing_secret) to a"
+            " secret that the CRM shares, such as the output of `openssl rand -hex 32`"
         )
     return key
 

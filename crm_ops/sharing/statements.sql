@@ -129,3 +129,32 @@ WITH many AS (
 )
 INSERT INTO crm_ops.sharing_epoch (scope, epoch)
 SELECT scope, sum(epoch) FROM gone GROUP BY scope;
+
+-- name: bypassed
+-- The parts whose digest differs from the noted one though the epoch is the same.
+SELECT g.tenant, g.part
+FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
+    AS g (tenant, part, version, digest)
+JOIN crm_ops.sharing_seen AS s USING (tenant, part)
+WHERE s.version = g.version AND s.digest <> g.digest
+ORDER BY g.tenant, g.part;
+
+-- name: moved_since
+-- How many tenants have another epoch than was noted.
+SELECT count(DISTINCT g.tenant)
+FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
+    AS g (tenant, part, version, digest)
+JOIN crm_ops.sharing_seen AS s USING (tenant, part)
+WHERE s.version <> g.version;
+
+-- name: note_seen
+-- Notes what was seen. Safe to repeat: what is as noted is not written again; in one order, so that
+-- two warmings at once wait for each other instead of for both.
+INSERT INTO crm_ops.sharing_seen (tenant, part, version, digest)
+SELECT g.tenant, g.part, g.version, g.digest
+FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
+    AS g (tenant, part, version, digest)
+LEFT JOIN crm_ops.sharing_seen AS s USING (tenant, part)
+WHERE (s.version, s.digest) IS DISTINCT FROM (g.version, g.digest)
+ORDER BY g.tenant, g.part
+ON CONFLICT (tenant, part) DO UPDATE SET version = EXCLUDED.version, digest = EXCLUDED.digest;

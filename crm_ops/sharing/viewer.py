@@ -77,7 +77,7 @@ class Viewer:
             yield Grant(NAMES[share], "the record is shared with them")
         for level, test, rule in self.granted:
             if test(cells):
-                yield Grant(NAMES[level], f"rule {rule.id} for {_grantee(rule)}", rule.id)
+                yield Grant(NAMES[level], f"{rule.title} for {_grantee(rule)}", rule.id)
 
 
 def rules(found: Sequence[Rule]) -> Rules:

@@ -149,6 +149,8 @@ def _rules(keys: Keys, rules: Rules, tenancy: Tenancy) -> Iterator[Need]:
     yield Table((*keys, "table"), relation)
     for part in ("key", "entity", "predicate", "grantee_type", "grantee", "level"):
         yield Column((*keys, part), relation, getattr(rules, part))
+    if rules.name is not None:
+        yield Column((*keys, "name"), relation, rules.name)
     yield Column((*keys, "active"), relation, rules.active, BOOLEAN)
     if isinstance(tenancy, ColumnTenancy):
         tenant = Column((*keys, "tenant"), relation, rules.tenant)

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from crm_ops.base import settings
+from crm_ops.base import database as databases
+from crm_ops.base import settings, sql
 from crm_ops.cli.main import app
 from crm_ops.schema import migrate
 from crm_ops.sharing import install
@@ -48,6 +49,24 @@ def test_a_refusal_and_all_its_reasons(runner: CliRunner) -> None:
     assert explain(runner, 4) == (
         "user 4 of tenant 1, lead 1: no access\n  tenant 1 has no user 4\n"
     )
+
+
+def test_rules_are_called_by_their_names(runner: CliRunner, database: sa.Engine) -> None:
+    with databases.transaction(database) as connection:
+        sql.run(connection, "UPDATE office.rule SET name = 'All of EMEA' WHERE id = 1")
+    assert explain(runner, 3) == (
+        'user 3 of tenant 1, lead 1: read_only\n  read_only: rule "All of EMEA" (1) for team 7\n'
+    )
+    with databases.transaction(database) as connection:
+        sql.run(connection, """UPDATE office.rule SET predicate = '{"like": ["size", 1]}'""")
+    told = explain(runner, 3)
+    assert told.startswith("user 3 of tenant 1, lead 1: no access\n")
+    assert "  rule \"All of EMEA\" (1) grants nothing: unknown operator 'like'\n" in told
+    assert "  rule 2 grants nothing: unknown operator 'like'\n" in told
+    assert json.loads(explain(runner, 3, "--json"))["broken"] == [
+        {"rule": "1", "name": "All of EMEA", "why": "unknown operator 'like'"},
+        {"rule": "2", "name": None, "why": "unknown operator 'like'"},
+    ]
 
 
 def test_json(runner: CliRunner) -> None:

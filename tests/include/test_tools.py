@@ -27,6 +27,18 @@ def test_the_environment_names_the_catalog_and_holds_the_key(
         assert opened.clock().utcoffset() is not None
 
 
+def test_without_one_in_the_environment_the_key_is_airflows_variable(
+    connected: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environment = {key: value for key, value in os.environ.items() if "SIGNING" not in key}
+    with tools.opened(environment) as opened:
+        assert opened.signing_key is None
+    monkeypatch.setenv(f"AIRFLOW_VAR_{tools.SIGNING_VARIABLE.upper()}", "airflows-secret")
+    with tools.opened(environment) as opened:
+        assert opened.signing_key == b"airflows-secret"
+        assert "airflows-secret" not in repr(opened)
+
+
 def test_postgres_and_redis_answer_and_are_closed_at_the_end(connected: None) -> None:
     with tools.opened(os.environ) as opened:
         store.check(opened.redis)

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from crm_ops.base import errors, names
+from crm_ops.base import database, errors, names, sql
 from crm_ops.jobs import warm
 from crm_ops.jobs.work import Tools
 from crm_ops.publish import codec
+from crm_ops.sharing import install as sharing
 from tests.jobs.conftest import execute, go, rows, stored, without
 
 TENANTS = [str(tenant) for tenant in range(1, 15) if tenant != 13]
@@ -38,7 +39,7 @@ def test_alone_on_a_fresh_database_it_fills_everything(tools: Tools) -> None:
     for kind, per_tenant in (
         ("facets", entities),
         ("aggregates", aggregates),
-        ("sharing", entities),
+        ("sharing", [*entities, "and people"]),
     ):
         assert done.details[f"{kind}_wanted"] == len(per_tenant) * len(TENANTS)
         assert done.details[f"{kind}_present"] == len(per_tenant) * len(TENANTS)
@@ -77,6 +78,26 @@ def test_figures_that_are_there_are_not_counted_again(tools: Tools) -> None:
 
     assert stored(tools.engine) == before
     assert done.details["facets_present"] == 4 * len(TENANTS)
+
+
+def test_what_redis_is_behind_with_is_published_again(tools: Tools) -> None:
+    def total() -> int:
+        counts = codec.facet_counts(tools.redis.get(key), "lead", "2")
+        assert counts is not None
+        return counts.total
+
+    key = names.facets_key("lead", "2")
+    go("precompute_facets", tools)
+    old, before = tools.redis.get(key), total()
+    execute(tools.engine, "INSERT INTO crm.lead (company_id, name) VALUES (2, 'x')")
+    go("precompute_facets", tools)
+    assert isinstance(old, bytes)
+    tools.redis.set(key, old)
+    assert total() == before
+
+    go("warm_caches", tools)
+
+    assert total() == before + 1
 
 
 def test_a_dry_run_writes_nothing_and_tells_what_is_lacking(tools: Tools) -> None:
@@ -161,3 +182,31 @@ def test_where_no_sharing_is_declared_no_key_is_needed(tools: Tools) -> None:
     assert (done.state, done.error) == ("success", None)
     assert names.facets_key("lead", "1") in keys(tools)
     assert not [key for key in keys(tools) if "sharing" in key]
+
+
+def test_the_ledger_tells_what_was_repaired_and_what_is_wrong_by_name(tools: Tools) -> None:
+    sharing.apply(tools.engine, tools.catalog)
+    first = go("warm_caches", tools)
+    assert (first.details["sharing_repaired"], first.details["sharing_epochs_moved"]) == (0, 0)
+    execute(
+        tools.engine,
+        "INSERT INTO crm.sharing_rule"
+        " (id, company_id, entity, name, predicate, grantee_type, level)"
+        " VALUES (90001, 3, 'lead', 'All of EMEA', '{\"like\": 1}', 'everyone', 'read_only')",
+    )
+    with database.transaction(tools.engine) as connection:
+        sql.run(connection, "SET LOCAL session_replication_role = replica")
+        sql.run(connection, "UPDATE crm.app_user SET is_active = false WHERE company_id = 2")
+
+    done = go("warm_caches", tools)
+
+    assert done.details["sharing_repaired"] == 1
+    assert done.details["sharing_epochs_moved"] == 2
+    assert done.details["sharing_rules_broken"] == 1
+    assert done.details["sharing_present"] == done.details["sharing_wanted"]
+    assert done.details["sharing_bytes"] > 0
+    [batch] = rows(tools.engine, "SELECT details FROM crm_ops.batch ORDER BY run_id DESC LIMIT 1")
+    assert batch[0]["sharing_repairs"] == {"2": ["users, roles and default"]}
+    [wrong] = batch[0]["sharing_broken"]
+    assert (wrong["tenant"], wrong["rule"], wrong["name"]) == ("3", "90001", "All of EMEA")
+    assert wrong["why"] == "unknown operator 'like'"

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.read.access import Access, Record, User
+from crm_ops.read.reader import Reader
 from crm_ops.schema import migrate
 from crm_ops.sharing import install
 from tests.sharing import office
@@ -148,6 +149,7 @@ def test_the_law_all_ways_of_deciding_agree_with_plain_python(
     engine: sa.Engine, connection: sa.Connection, found: list[Office]
 ) -> None:
     access = Access(connection, CATALOG)
+    reader = Reader(CATALOG, engine, access=access)
     for each in found:
         office.fill(engine, each)
         for company in (1, 2):
@@ -166,6 +168,9 @@ def test_the_law_all_ways_of_deciding_agree_with_plain_python(
             for user in range(1, 6):
                 keys = access.keys(connection, User(str(company), str(user)), "lead")
                 assert keys == {str(r) for (u, r), seen in levels.items() if u == user and seen}
+                shown = reader.search("lead", tenant=company, as_user=user, sort="id")
+                assert {str(row["id"]) for row in shown.rows} == keys
+                assert shown.total == len(keys)
             for lead in range(1, 6):
                 seers = access.who(connection, str(company), Record("lead", str(lead)))
                 assert {(seer.user, seer.level) for seer in seers} == {
@@ -212,6 +217,10 @@ REVOKED = [
     (2, "DELETE FROM office.role WHERE id = 2", "1"),
     (3, "UPDATE office.lead SET size = 5", "3"),
     (3, "UPDATE office.lead SET deleted_at = now()", ""),
+    (3, "UPDATE office.lead SET company_id = 2", ""),
+    (3, "DELETE FROM office.lead", ""),
+    (3, "UPDATE office.member SET user_id = 1", "3"),
+    (1, """UPDATE office."user" SET role_id = 2 WHERE id = 1""", "2"),
 ]
 LEAD = Record("lead", "1")
 

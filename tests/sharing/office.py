@@ -28,7 +28,7 @@ CREATE TABLE office."user" (
 CREATE TABLE office.member (team_id bigint NOT NULL, user_id bigint NOT NULL);
 CREATE TABLE office.rule (
     id bigint PRIMARY KEY, company_id bigint, entity text, predicate jsonb, grantee_type text,
-    grantee_id bigint, level text, is_active boolean);
+    grantee_id bigint, level text, is_active boolean, name text);
 CREATE TABLE office.share (entity text, record_id bigint, user_id bigint, level text);
 CREATE TABLE office.lead (
     id bigint PRIMARY KEY, company_id bigint, owner_id bigint, "100%% text" text,
@@ -74,7 +74,7 @@ def catalog() -> Catalog:
                 }
             },
             "sharing": {
-                "rules": {"table": "office.rule"},
+                "rules": {"table": "office.rule", "name": "name"},
                 "users": {"table": "office.user", "role": "role_id", "active": "is_active"},
                 "roles": {"table": "office.role"},
                 "members": {"table": "office.member"},

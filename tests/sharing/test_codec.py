@@ -35,8 +35,8 @@ ENTRY = Entry(
 
 def test_a_value_can_be_read_by_a_person() -> None:
     assert codec.encode(ENTRY, KEY)[64:].decode() == (
-        '[2,["1","lead",0,"2026-01-31T03:00:00Z",'
-        '[["5","lead",["condition","eq","status","text",["new"]],"team","7","read_only"]]]]'
+        '[3,["1","lead",0,"2026-01-31T03:00:00Z",'
+        '[["5","lead",["condition","eq","status","text",["new"]],"team","7","read_only",null]]]]'
     )
 
 
@@ -66,7 +66,7 @@ def test_a_value_without_its_signature_is_a_miss() -> None:
 
 def test_what_another_release_signed_is_a_miss() -> None:
     body = codec.encode(ENTRY, KEY)[64:]
-    for other in (b"[1" + body[2:], b'[2,["1","lead"]]', b"[" * 100_000, b"\xff", b""):
+    for other in (b"[1" + body[2:], b'[3,["1","lead"]]', b"[" * 100_000, b"\xff", b""):
         signed = signing.signature(KEY, names.sharing_key("lead", "1"), other) + other
         assert codec.decode(signed, "1", "lead", KEY) is None
 
@@ -96,6 +96,7 @@ rules = st.builds(
     st.sampled_from(get_args(GranteeType)),
     st.none() | text,
     st.sampled_from(get_args(Level)),
+    st.none() | text,
 )
 entries = st.builds(
     Entry,

@@ -11,6 +11,7 @@ from crm_ops.sources.tables import Table
 EXPECTED = """\
 SELECT t.tenant,
     r."id"::text AS id,
+    NULL::text AS name,
     r."entity"::text AS entity,
     r."predicate"::text AS predicate,
     r."grantee_type"::text AS grantee_type,

@@ -62,7 +62,7 @@ def test_every_tenant_and_entity_is_in_redis_afterwards(
 
     warmed = run(crm, store, catalog, ["1", "2"])
 
-    assert (warmed.pairs, warmed.rules, warmed.written, warmed.present) == (4, 1, 4, 4)
+    assert (warmed.wanted, warmed.rules, warmed.written, warmed.present) == (6, 1, 6, 6)
     assert (warmed.coverage, warmed.missing) == (1.0, 0)
     entry = kept(store, "1", "lead")
     assert entry is not None
@@ -107,7 +107,7 @@ def test_warming_twice_leaves_what_is_there_now(
     entry = kept(store, "1", "lead")
     assert entry is not None
     assert entry.rules == ()
-    assert (again.written, again.present) == (2, 2)
+    assert (again.written, again.present) == (3, 3)
 
 
 def test_a_dry_run_reads_the_rules_and_says_what_is_there_but_writes_nothing(
@@ -118,7 +118,7 @@ def test_a_dry_run_reads_the_rules_and_says_what_is_there_but_writes_nothing(
     warmed = run(crm, store, catalog, ["1"], dry_run=True)
     assert (warmed.rules, warmed.broken_rules) == (1, 1)
     assert (warmed.written, warmed.bytes_written, warmed.present) == (0, 0, 0)
-    assert (warmed.missing, warmed.coverage) == (2, 0.0)
+    assert (warmed.missing, warmed.coverage) == (3, 0.0)
     assert store.dbsize() == 0
 
 
@@ -128,7 +128,7 @@ def test_more_tenants_than_one_chunk_holds(
     tenants = [str(tenant) for tenant in range(1, 452)]
     last = add_rule(company_id=451)
     warmed = run(crm, store, catalog, tenants)
-    assert (warmed.pairs, warmed.written, warmed.present, warmed.rules) == (902, 902, 902, 1)
+    assert (warmed.wanted, warmed.written, warmed.present, warmed.rules) == (1353, 1353, 1353, 1)
     entry = kept(store, "451", "lead")
     assert entry is not None
     assert [rule.id for rule in entry.rules] == [last]
@@ -184,14 +184,14 @@ def test_tenants_whose_rules_cannot_be_read_do_not_stop_the_others(
 
     assert sorted(warmed.failures) == ["7", "8"]
     assert "division by zero" in warmed.failures["7"]
-    assert (warmed.rules, warmed.written, warmed.present, warmed.missing) == (28, 56, 56, 4)
+    assert (warmed.rules, warmed.written, warmed.present, warmed.missing) == (28, 84, 84, 6)
 
 
 def test_without_sharing_in_the_catalog_there_is_nothing_to_warm(
     crm: sa.Engine, store: redis.Redis, catalog: Catalog
 ) -> None:
     warmed = run(crm, store, catalog.model_copy(update={"sharing": None}), ["1"])
-    assert (warmed.pairs, warmed.written, warmed.coverage) == (0, 0, 1.0)
+    assert (warmed.wanted, warmed.written, warmed.coverage) == (0, 0, 1.0)
 
 
 def test_without_a_signing_key_nothing_is_written(
@@ -225,7 +225,7 @@ def test_a_redis_that_dropped_values_shows_in_the_coverage(
     run(crm, store, catalog, ["1", "2"])
     store.delete(names.sharing_key("lead", "2"))
     warmed = run(crm, store, catalog, ["1", "2"], dry_run=True)
-    assert (warmed.present, warmed.missing, warmed.coverage) == (3, 1, 0.75)
+    assert (warmed.present, warmed.missing, warmed.coverage) == (5, 1, 5 / 6)
 
 
 class TestEpochs:
@@ -257,18 +257,20 @@ class TestEpochs:
     ) -> None:
         add_rule(company_id=1)
         add_rule(company_id=2)
-        assert run(crm, store, catalog, ["1", "2"]).repaired == ()
+        assert run(crm, store, catalog, ["1", "2"]).repaired == {}
         before = kept(store, "1", "lead")
         self.bypass(crm, "DELETE FROM crm.sharing_rule WHERE company_id = 1")
 
-        assert run(crm, store, catalog, ["1", "2"], dry_run=True).repaired == ("1",)
-        assert run(crm, store, catalog, ["1", "2"]).repaired == ("1",)
+        assert run(crm, store, catalog, ["1", "2"], dry_run=True).repaired == {
+            "1": ["rules for lead"]
+        }
+        assert run(crm, store, catalog, ["1", "2"]).repaired == {"1": ["rules for lead"]}
         after = kept(store, "1", "lead")
         assert before is not None
         assert after is not None
         assert after.rules == ()
         assert after.epoch > before.epoch, "what processes remember must end, too"
-        assert run(crm, store, catalog, ["1", "2"]).repaired == ()
+        assert run(crm, store, catalog, ["1", "2"]).repaired == {}
 
     def test_a_trigger_that_is_switched_off_ends_all_remembering(
         self, crm: sa.Engine, store: redis.Redis, catalog: Catalog

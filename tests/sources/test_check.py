@@ -123,6 +123,11 @@ def test_everything_wrong_is_told_at_once_in_the_order_of_the_file(
         ),
         (
             "table: crm.sharing_rule",
+            "table: crm.sharing_rule, name: title",
+            "27: sharing.rules.name: crm.sharing_rule has no column title; there are",
+        ),
+        (
+            "table: crm.sharing_rule",
             "table: crm.sharing_rule, active: level",
             "27: sharing.rules.active: crm.sharing_rule.level is text; name a column that is"
             " boolean",

@@ -1,0 +1,1 @@
+"""The drill of who may see what: `python -m drill.sharing`."""
