@@ -1,10 +1,10 @@
-"""`python -m drill.writer URL SEED`: writes to the demo CRM at random until it is ended."""
+"""Writes to the demo CRM at random, as many as commit being counted, until it is killed."""
 
 from __future__ import annotations
 
 import random
-import sys
 import time
+from multiprocessing.sharedctypes import Synchronized
 
 from crm_ops.base import database, errors, sql
 
@@ -21,13 +21,14 @@ _STATEMENTS = (
 )
 
 
-def main() -> None:
-    """Write; a server that is gone is waited for."""
-    engine = database.engine(sys.argv[1])
-    chance = random.Random(sys.argv[2])
+def forever(url: str, seed: int, committed: Synchronized[int]) -> None:
+    """Write; every fifth transaction is given up, and a server that is gone is waited for."""
+    engine = database.engine(url)
+    chance = random.Random(seed)
     while True:
+        keep = chance.random() > 0.2
         try:
-            with database.transaction(engine, keep=chance.random() > 0.2) as connection:
+            with database.transaction(engine, keep=keep) as connection:
                 for _ in range(chance.randint(1, 4)):
                     text = chance.choice(_STATEMENTS)
                     values = {"a": chance.randrange(10_000), "b": chance.randrange(100)}
@@ -35,8 +36,7 @@ def main() -> None:
         except errors.CrmOpsError:
             engine.dispose()
             time.sleep(0.2)
+        else:
+            with committed.get_lock():
+                committed.value += keep
         time.sleep(chance.random() / 50)
-
-
-if __name__ == "__main__":
-    main()

@@ -29,10 +29,12 @@ from crm_ops.catalog.schedule import JobName
 from crm_ops.jobs import registry
 from crm_ops.jobs.registry import Stage
 from include import deadlines, guide, params, tasks
+from include.notifier import Announce
 
 # Another try would meet the same until a person acts.
 _LASTING = (
     errors.CatalogError,
+    errors.Drift,
     errors.NothingSeen,
     errors.ParameterError,
     errors.PermissionMissing,
@@ -61,7 +63,8 @@ def make(job: JobName, doc: str | None) -> DAG:
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=timing.timeout_minutes),
-        deadline=deadlines.alert(row.dag_id, timing.deadline_minutes),
+        deadline=deadlines.alert(job, row.dag_id, timing.deadline_minutes),
+        on_failure_callback=Announce(job, "failed"),
         params=params.form(job, _entities(catalog)),
         default_args={
             "owner": "crm-ops",
@@ -106,7 +109,8 @@ def _in_stages(stages: Sequence[Stage], planned: Any) -> Any:
         former = None
         for stage in stages:
             if stage.each:
-                rule = TriggerRule.ALL_SUCCESS if former else TriggerRule.ALL_DONE_MIN_ONE_SUCCESS
+                first = former is None
+                rule = TriggerRule.ALL_DONE_MIN_ONE_SUCCESS if first else TriggerRule.ALL_SUCCESS
                 made = _task(
                     tasks.stage_of,
                     trigger_rule=rule,
@@ -114,7 +118,7 @@ def _in_stages(stages: Sequence[Stage], planned: Any) -> Any:
                     max_active_tis_per_dagrun=1 if stage.alone else None,
                     **_of_stage(stage),
                 )(name=stage.name, batches=batches)
-                former = made if former is None else former >> made
+                former = made if first else former >> made
 
     return before >> subject.expand(batches=planned)
 

@@ -37,13 +37,25 @@ CROSS JOIN LATERAL (
 
 -- name: moments
 -- As of when each entity's figures are exact at least, and those of tenants the log does not keep.
+-- Whoever left, or what is not declared any more, grows old by right.
 SELECT entity,
        min(CASE WHEN captured THEN greatest(refresh.as_of, moment.as_of) ELSE refresh.as_of END)
          AS oldest,
        min(refresh.as_of) FILTER (WHERE NOT captured) AS uncaptured
 FROM crm_ops.refresh AS refresh
 LEFT JOIN crm_ops.moment AS moment USING (entity)
+WHERE tenant = ANY (%(tenants)s::text[])
+  AND (kind = 'facets' OR entity = ANY (%(reported)s::text[]))
 GROUP BY entity;
+
+-- name: tenants
+-- The counted rows of each tenant's entity, and since when the log does not keep its figures.
+SELECT entity, tenant, max(counted)::bigint AS counted,
+       min(as_of) FILTER (WHERE NOT captured) AS uncaptured
+FROM crm_ops.refresh
+WHERE tenant = ANY (%(tenants)s::text[])
+  AND (kind = 'facets' OR entity = ANY (%(reported)s::text[]))
+GROUP BY entity, tenant;
 
 -- name: open
 -- Opens an incident; while it is open a second time changes nothing and returns no row.

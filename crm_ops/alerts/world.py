@@ -14,6 +14,7 @@ from crm_ops.audit import layout, summary
 from crm_ops.base import database, sql, statements
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.changes import state as changes
+from crm_ops.sources import tenants
 
 
 @dataclass(frozen=True)
@@ -47,10 +48,9 @@ class World:
 def read(engine: sa.Engine, catalog: Catalog, now: datetime) -> World:
     """Measure it; only reads, in one short transaction."""
     with database.transaction(engine) as connection:
-        moments = {
-            row.entity: row
-            for row in sql.run(connection, statements.load("crm_ops.alerts")["moments"])
-        }
+        statement = statements.load("crm_ops.alerts")["moments"]
+        found = sql.run(connection, statement, _served(connection, catalog))
+        moments = {row.entity: row for row in found}
         lags = {
             name: _lag(connection, catalog, name, moments[name])
             for name in catalog.entities
@@ -60,6 +60,36 @@ def read(engine: sa.Engine, catalog: Catalog, now: datetime) -> World:
         if catalog.audit is not None:
             runway = summary.of(layout.read(connection, catalog.audit), now).runway_days
     return World(now, lags, runway)
+
+
+@dataclass(frozen=True)
+class OfTenant:
+    """An entity's counted rows of one tenant, and the age of what may be missing in its figures."""
+
+    entity: str
+    tenant: str
+    rows: int
+    freshness_seconds: float
+
+
+def of_tenants(engine: sa.Engine, catalog: Catalog, world: World) -> list[OfTenant]:
+    """The same by tenant: as old as the entity's, or as its last count where that is older."""
+    with database.transaction(engine) as connection:
+        statement = statements.load("crm_ops.alerts")["tenants"]
+        found = sql.run(connection, statement, _served(connection, catalog)).all()
+    return [
+        OfTenant(
+            row.entity,
+            row.tenant,
+            row.counted,
+            max(
+                world.lags[row.entity].seconds(world.at),
+                Lag(row.uncaptured, 0).seconds(world.at),
+            ),
+        )
+        for row in found
+        if row.entity in world.lags
+    ]
 
 
 def incidents(world: World, catalog: Catalog, page: str | None = None) -> list[Incident]:
@@ -73,6 +103,14 @@ def incidents(world: World, catalog: Catalog, page: str | None = None) -> list[I
     if audit and world.runway_days is not None and world.runway_days < audit.minimum_runway_days:
         found.append(_runway(audit.table, world.runway_days, audit.minimum_runway_days, page))
     return found
+
+
+def _served(connection: sa.Connection, catalog: Catalog) -> dict[str, list[str]]:
+    """The tenants whose figures are kept up to date, and the entities that reports are about."""
+    return {
+        "tenants": tenants.active(connection, catalog),
+        "reported": sorted({each.entity for each in catalog.aggregates.values()}),
+    }
 
 
 def _lag(connection: sa.Connection, catalog: Catalog, name: str, moment: sa.Row[tuple[()]]) -> Lag:
@@ -118,4 +156,4 @@ def _runway(table: str, days: int, wanted: int, page: str | None) -> Incident:
     return Incident("runway", table, message)
 
 
-__all__ = ["Lag", "World", "incidents", "read"]
+__all__ = ["Lag", "OfTenant", "World", "incidents", "of_tenants", "read"]

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from crm_ops.audit.fingerprint import Fingerprint
 from crm_ops.base import sql, statements
 from crm_ops.base.sql import Relation
+
+if TYPE_CHECKING:
+    # It brings pyarrow, a third of a second for whoever only looks at the layout.
+    from crm_ops.audit.fingerprint import Fingerprint
 
 State = Literal["restored", "detached", "exported", "verified", "dropped"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -134,12 +134,18 @@ class Lock:
 
 @contextmanager
 def snapshot(
-    made: sa.Engine, *locks: Lock, wait_s: int, keep: bool = True
+    made: sa.Engine,
+    *locks: Lock,
+    wait_s: int,
+    keep: bool = True,
+    still: Sequence[sql.Relation] = (),
 ) -> Iterator[sa.Connection]:
     """One REPEATABLE READ transaction, whose snapshot is taken after `locks` are held.
 
     The locks are ours alone, so they may be waited for (`wait_s` seconds) without anybody waiting
-    on us; they are given back when the transaction has ended, also by a lost connection.
+    on us; they are given back when the transaction has ended, also by a lost connection. Tables in
+    `still` are held as reading does: after a TRUNCATE or a rewrite older snapshots would see none
+    of their rows, and count what there never was.
     """
     with translated(made), made.connect() as connection:
         connection.execution_options(isolation_level="REPEATABLE READ")
@@ -152,7 +158,10 @@ def snapshot(
                 )
                 for lock_ in locks:
                     _hold(connection, lock_)
+                held = ", ".join(each.quoted for each in still if _is_table(connection, each))
             with connection.begin() as begun:
+                if held:
+                    sql.run(connection, f"LOCK TABLE {held} IN ACCESS SHARE MODE")
                 yield connection
                 if not keep:
                     begun.rollback()
@@ -160,6 +169,16 @@ def snapshot(
             if not connection.invalidated and not connection.closed:
                 with connection.begin():
                     sql.run(connection, "SELECT pg_advisory_unlock_all()")
+
+
+def _is_table(connection: sa.Connection, relation: sql.Relation) -> bool:
+    """Whether LOCK TABLE takes it: of what is foreign or materialized it does not."""
+    found = sql.run(
+        connection,
+        "SELECT relkind IN ('r', 'p') FROM pg_class WHERE oid = to_regclass(%(name)s)",
+        name=sql.readable(relation.quoted),
+    )
+    return bool(found.scalar_one_or_none())
 
 
 def _hold(connection: sa.Connection, lock_: Lock) -> None:
@@ -216,6 +235,14 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
     )
 
 
+def was_stopped(busy: errors.DatabaseBusy) -> bool:
+    """Whether it was the statement that took too long, not a lock."""
+    cause = busy.__cause__
+    return isinstance(cause, exc.DBAPIError) and isinstance(
+        cause.orig, psycopg.errors.QueryCanceled
+    )
+
+
 def lock(connection: sa.Connection, name: str) -> None:
     """Wait (bounded by lock_timeout) for the transaction's advisory lock called `name`."""
     sql.run(
@@ -247,4 +274,5 @@ __all__ = [
     "transaction",
     "translated",
     "try_lock",
+    "was_stopped",
 ]

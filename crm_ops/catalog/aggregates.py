@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,17 @@ class Measure(Part):
     avg: Column | None = Field(default=None, description="The mean of a numeric column.")
     min: Column | None = Field(default=None, description="The smallest value of a numeric column.")
     max: Column | None = Field(default=None, description="The largest value of a numeric column.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_distinct(cls, written: Any) -> Any:
+        """Changes do not tell whether a value was the last of its kind, so that it would drift."""
+        if isinstance(written, dict) and "distinct" in str([*written, written.get("count")]):
+            raise ValueError(
+                "distinct values cannot be counted exactly from changes; count rows, and declare a"
+                " facet of the column: it has a bucket for each value"
+            )
+        return written
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Measure:

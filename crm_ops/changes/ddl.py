@@ -34,6 +34,11 @@ def table(log: Log) -> str:
     return f"CREATE TABLE {log.relation.quoted} (\n  {', '.join([*own, *columns])}\n)"
 
 
+def columns(log: Log) -> dict[str, str]:
+    """The columns that a log has, with their types."""
+    return {SIGN: "smallint", AT: "timestamp with time zone", **log.columns}
+
+
 def altered(log: Log, existing: Mapping[str, str]) -> Iterator[str]:
     """Give an existing log the columns it needs now and take away the others."""
     own = {SIGN, AT}
@@ -87,16 +92,22 @@ END
     )
 
 
-def triggers(log: Log, table: Relation) -> Iterator[str]:
-    """Create or replace the triggers on the log's source, or on a partition of it.
+def filters_as(log: Log, body: str) -> bool:
+    """Whether a function of this `body` logs the same rows as the log's own would."""
+    return sql.readable(f"FROM old_rows AS r WHERE {log.condition};") in body
+
+
+def triggers(log: Log, table: Relation | None = None) -> Iterator[str]:
+    """Create or replace the triggers on the log's source, or on `table`, a partition of it.
 
     Each waits for the table's writers and keeps new ones out. A statement fires the triggers of the
     table that it names: through the whole table the whole's, by a partition's name the partition's.
     """
     for event in EVENTS:
         name = sql.identifier(names.bounded("crm_ops", log.relation.name, event))
+        on = (table or log.source).quoted
         yield (
-            f"CREATE OR REPLACE TRIGGER {name} AFTER {event.upper()} ON {table.quoted}"
+            f"CREATE OR REPLACE TRIGGER {name} AFTER {event.upper()} ON {on}"
             f" {_ROWS[event]} FOR EACH STATEMENT EXECUTE FUNCTION {log.relation.quoted}()"
         )
 
@@ -114,7 +125,7 @@ def removal(relation: Relation) -> Iterator[str]:
 
 def checksum(log: Log) -> str:
     """Tells one version of a log's SQL from another."""
-    text = "\n".join([table(log), function(log), *triggers(log, log.source)])
+    text = "\n".join([table(log), function(log), *triggers(log)])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -122,6 +133,8 @@ __all__ = [
     "EVENTS",
     "altered",
     "checksum",
+    "columns",
+    "filters_as",
     "function",
     "removal",
     "table",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,26 +18,29 @@ import sqlalchemy as sa
 from crm_ops.base import database, errors, names, sql, statements
 from crm_ops.base.sql import Relation
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.changes import ddl, logs, state
+from crm_ops.changes import ddl, logs, members, state
 from crm_ops.changes.logs import Log
 
 _log = logging.getLogger(__name__)
 
 _ATTEMPT_MS = 50
 _PAUSE_S = 0.2
-# An ordinary and a partitioned table; a foreign one tells no trigger which rows changed.
-_TABLES = ("r", "p")
 BUDGET_S = 60.0
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is done to one log in one transaction; `log` is None where it is taken away."""
+    """What is done to one log in one transaction; `log` is None where it is taken away.
+
+    `doubted` are the facets and aggregates of which pending changes do not tell enough: they lack a
+    column, or were logged by another filter (then all, an empty tuple). None where there is none.
+    """
 
     relation: Relation
     title: str
     sql: tuple[str, ...]
     log: Log | None = None
+    doubted: tuple[str, ...] | None = None
 
 
 def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
@@ -51,7 +54,7 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
         if entity.capture == "trigger"
         for log in logs.read(connection, catalog, name)
     ]
-    _refuse(connection, wanted)
+    members.refuse(connection, wanted)
     load = statements.load("crm_ops.changes")
     known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
     steps = [
@@ -65,9 +68,29 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
         found = state.shape(connection, log)
         if applied is None or applied.definition != ddl.checksum(log) or found.wrong:
             fresh = log.relation.name in moved or not (columns := _columns(connection, log))
-            texts = _texts(connection, log, found, {} if fresh else columns)
-            steps.append(Step(log.relation, f"capture changes of {log.source}", texts, log))
+            had = {} if fresh else columns
+            texts = _texts(connection, log, found, had)
+            doubted = _doubted(connection, catalog, log, had)
+            title = f"capture changes of {log.source}"
+            steps.append(Step(log.relation, title, texts, log, doubted))
     return steps
+
+
+def _doubted(
+    connection: sa.Connection, catalog: Catalog, log: Log, columns: Mapping[str, str]
+) -> tuple[str, ...] | None:
+    """What cannot be brought up to date by the rows that wait in a log of these `columns`."""
+    if not columns or log.facet is not None:
+        return None
+    row = sql.run(
+        connection,
+        statements.load("crm_ops.changes")["source_text"],
+        function=sql.readable(log.relation.quoted),
+    ).one()
+    if row.text is None or not ddl.filters_as(log, row.text):
+        return ()
+    added = [column for column, type_ in log.columns.items() if columns.get(column) != type_]
+    return tuple(logs.parts(catalog, log.entity, added)) or None
 
 
 def _texts(
@@ -81,7 +104,7 @@ def _texts(
     table = list(ddl.altered(log, columns)) if columns else [ddl.table(log)]
     triggers = [
         text
-        for member in _members(connection, log)
+        for member in members.of(connection, log)
         for text in ddl.triggers(log, Relation(member.schema, member.name))
     ]
     if columns and found.hooked and not found.astray:
@@ -131,6 +154,8 @@ def _do(engine: sa.Engine, step: Step) -> None:
         )
         known = {row.log: row for row in sql.run(connection, load["captures"], entity=None)}
         before = known.get(step.relation.name)
+        if _done(connection, step, before):
+            return
         seen = None
         if step.log is not None and before is not None:
             seen = state.shape(connection, step.log, before.watched)
@@ -139,26 +164,43 @@ def _do(engine: sa.Engine, step: Step) -> None:
         if step.log is None:
             sql.run(connection, load["forget"], log=step.relation.name)
             return
-        found = state.shape(connection, step.log)
         # Changes that nobody captured until now: what was counted before is not to be trusted. The
         # triggers' lock keeps writers out, so that none is between the old state and the new.
         if before is None:
             missed = step.log.facet is None
         else:
             missed = seen is None or before.shape != seen.checksum
-        if missed:
-            reason = f"{step.log.source} was not captured for a while"
-            sql.run(connection, load["mark"], entity=step.log.entity, reason=reason)
-        sql.run(
-            connection,
-            load["remember"],
-            log=step.relation.name,
-            entity=step.log.entity,
-            relation=str(step.log.source),
-            definition=ddl.checksum(step.log),
-            watched=list(step.log.watched),
-            shape=found.checksum,
-        )
+        _remember(connection, step.log, missed=missed, doubted=step.doubted)
+
+
+def _remember(
+    connection: sa.Connection, log: Log, *, missed: bool, doubted: Sequence[str] | None
+) -> None:
+    """Note what was applied, and which figures it does not serve."""
+    load = statements.load("crm_ops.changes")
+    if missed:
+        reason = f"{log.source} was not captured for a while"
+        sql.run(connection, load["mark"], entity=log.entity, reason=reason)
+    if doubted is not None:
+        sql.run(connection, load["doubt"], entity=log.entity, parts=list(doubted))
+    sql.run(
+        connection,
+        load["remember"],
+        log=log.relation.name,
+        entity=log.entity,
+        relation=str(log.source),
+        definition=ddl.checksum(log),
+        watched=list(log.watched),
+        shape=state.shape(connection, log).checksum,
+    )
+
+
+def _done(connection: sa.Connection, step: Step, before: sa.Row[Any] | None) -> bool:
+    """Whether somebody did the same between the plan and now."""
+    if step.log is None or before is None:
+        return False
+    same = before.definition == ddl.checksum(step.log)
+    return same and state.shape(connection, step.log).wrong is None
 
 
 def _removal(relation: Relation, source: str) -> Step:
@@ -172,41 +214,6 @@ def _columns(connection: sa.Connection, log: Log) -> dict[str, str]:
         log=sql.readable(log.relation.quoted),
     )
     return {row.name: row.type for row in rows}
-
-
-def _members(connection: sa.Connection, log: Log) -> Sequence[sa.Row[Any]]:
-    """The log's source and its partitions: schema, name, kind, allowed, role."""
-    return sql.run(
-        connection,
-        statements.load("crm_ops.changes")["members"],
-        source=sql.readable(log.source.quoted),
-    ).all()
-
-
-def _refuse(connection: sa.Connection, wanted: Sequence[Log]) -> None:
-    """Refuse what PostgreSQL would refuse, or would not tell us of, before anything is written."""
-    problems = [
-        f"entities.{log.entity}: {problem}"
-        for log in wanted
-        for problem in _problems(connection, log)
-    ]
-    if problems:
-        raise errors.CatalogError(problems)
-
-
-def _problems(connection: sa.Connection, log: Log) -> Iterator[str]:
-    for member in _members(connection, log):
-        table = f"{member.schema}.{member.name}"
-        if member.kind not in _TABLES:
-            yield f"{table} is no table, and has no changes to capture; declare `capture: none`"
-        elif not member.allowed:
-            yield (
-                f"the role {member.role} may not create triggers on {table}; grant it TRIGGER, or"
-                " declare `capture: none`"
-            )
-    found = state.shape(connection, log)
-    if found.replicated and found.wrong is not None:
-        yield found.wrong
 
 
 __all__ = ["BUDGET_S", "Step", "apply", "plan", "removal"]

@@ -96,7 +96,7 @@ def shape(connection: sa.Connection, log: Log, watched: Sequence[str] | None = N
         connection,
         statements.load("crm_ops.changes")["shape"],
         source=sql.readable(log.source.quoted),
-        function=sql.readable(log.relation.quoted),
+        log=sql.readable(log.relation.quoted),
         columns=list(log.watched if watched is None else watched),
         events=len(ddl.EVENTS),
     ).one()
@@ -110,6 +110,8 @@ def _wrong(log: Log, row: sa.Row[Any]) -> str | None:
             f"logical replication writes into {log.source}, which fires no trigger of ours;"
             " declare `capture: none`"
         )
+    if dict(row.columns) != ddl.columns(log):
+        return f"the log of {log.source} is gone, or not as it was made; {APPLY}"
     if row.strays:
         return f"a table that is no part of {log.source} writes into its log; {APPLY}"
     if row.in_force != row.needed:

@@ -5,10 +5,11 @@ WHERE %(entity)s::text IS NULL OR entity = %(entity)s
 ORDER BY log;
 
 -- name: shape
--- What must not change unseen: the files and types of a table and its partitions, and the state of
--- our triggers on them. A trigger that was switched off and on again has another xmin. Beside it,
+-- What must not change unseen: the files and types of a table and its partitions, the file of its
+-- log, and the state of our triggers. A trigger that was switched off and on again has another xmin. Beside it,
 -- how many of our triggers are in force, how many should be, how many are on tables that are not
--- (or no longer) part of it, and whether logical replication, which fires none, writes into it.
+-- (or no longer) part of it, whether logical replication, which fires none, writes into it, and the
+-- columns of the log.
 -- Only reads.
 WITH RECURSIVE tree (relation) AS (
     SELECT to_regclass(%(source)s)::oid
@@ -18,11 +19,11 @@ WITH RECURSIVE tree (relation) AS (
 ),
 ours AS (
     SELECT t.tgrelid, t.tgname, t.tgenabled, t.xmin, t.tgrelid IN (TABLE tree) AS inside
-    FROM pg_trigger AS t WHERE t.tgfoid = to_regproc(%(function)s)::oid
+    FROM pg_trigger AS t WHERE t.tgfoid = to_regproc(%(log)s)::oid
 )
 SELECT md5(concat_ws('|',
         (SELECT string_agg(c.oid || ':' || c.relfilenode, ',' ORDER BY c.oid)
-         FROM pg_class AS c WHERE c.oid IN (TABLE tree)),
+         FROM pg_class AS c WHERE c.oid IN (TABLE tree) OR c.oid = to_regclass(%(log)s)),
         (SELECT string_agg(a.attname || ':' || format_type(a.atttypid, a.atttypmod), ','
                            ORDER BY a.attname)
          FROM pg_attribute AS a
@@ -35,7 +36,10 @@ SELECT md5(concat_ws('|',
     (SELECT count(*) FROM ours WHERE inside AND tgenabled IN ('O', 'A')) AS in_force,
     (SELECT %(events)s * count(*) FROM tree) AS needed,
     (SELECT count(*) FROM ours WHERE NOT inside) AS strays,
-    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (TABLE tree)) AS replicated;
+    EXISTS (SELECT FROM pg_subscription_rel WHERE srrelid IN (TABLE tree)) AS replicated,
+    ARRAY(SELECT ARRAY[a.attname, format_type(a.atttypid, a.atttypmod)] FROM pg_attribute AS a
+          WHERE a.attrelid = to_regclass(%(log)s) AND a.attnum > 0 AND NOT a.attisdropped)
+        AS columns;
 
 -- name: members
 -- A table and all its partitions (or what inherits from it), what each is, and whether our role may
@@ -96,3 +100,26 @@ DELETE FROM crm_ops.rebuild_marker WHERE entity = %(entity)s;
 -- name: uncapture
 -- Says of an entity's figures that they cannot be folded until they are counted anew.
 UPDATE crm_ops.refresh SET captured = false WHERE entity = %(entity)s AND captured;
+
+-- name: source_text
+-- What the function of a log does; NULL where there is none. Only reads.
+SELECT (SELECT prosrc FROM pg_proc WHERE oid = to_regproc(%(function)s)) AS text;
+
+-- name: doubt
+-- Says of an entity's figures that some parts (all where none is named) were made otherwise than
+-- its log now tells: they are counted anew by the next fold, alone. Safe to repeat.
+WITH doubted AS (
+    SELECT id, md5(id || ' in doubt of ' || %(parts)s::text[]::text) AS new_id,
+           (SELECT coalesce(jsonb_object_agg(part.key,
+                CASE WHEN %(parts)s::text[] = '{}' OR part.key = ANY(%(parts)s::text[])
+                     THEN 'in doubt' ELSE part.value END), '{}')
+            FROM jsonb_each_text(parts) AS part) AS parts
+    FROM crm_ops.definition
+    WHERE id IN (SELECT definition FROM crm_ops.refresh WHERE entity = %(entity)s)
+), stored AS (
+    INSERT INTO crm_ops.definition (id, parts) SELECT new_id, parts FROM doubted
+    ON CONFLICT (id) DO UPDATE SET parts = excluded.parts RETURNING id
+)
+UPDATE crm_ops.refresh SET definition = stored.id
+FROM stored JOIN doubted ON doubted.new_id = stored.id
+WHERE refresh.entity = %(entity)s AND refresh.definition = doubted.id;

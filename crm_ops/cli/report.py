@@ -14,6 +14,9 @@ from crm_ops.base import errors
 from crm_ops.cli import asked, options, output
 from crm_ops.read.answers import Group, Report
 
+# What a spreadsheet takes for a formula begins so, also after what it leaves out.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 # What --by says for a report that is split by nothing.
 NOTHING = "nothing"
 
@@ -41,7 +44,11 @@ def command(
     redis_url: options.RedisUrl = None,
     catalog: options.CatalogPath = None,
 ) -> None:
-    """Report; exit 2 where something is asked for that is not declared."""
+    """Report the figures of an aggregate, rolled up and filtered.
+
+    For example `crm-ops report revenue_by_close_month --tenant 1 --by close_month:quarter`; exit 2
+    where something is asked for that is not declared, naming what is.
+    """
     if as_json and as_csv:
         raise errors.ParameterError("--json and --csv exclude each other; give one")
     with asked.reader(database_url, redis_url, catalog) as reader:
@@ -83,7 +90,13 @@ def _row(group: Group) -> dict[str, object]:
 
 
 def _headings(report: Report, rows: list[dict[str, object]]) -> list[str]:
-    labelled = {name for row in rows for name in row}
+    # What stands for no value needs no column of its own.
+    labelled = {
+        f"{name} label"
+        for row in rows
+        for name in report.by
+        if row[name] is not None and f"{name} label" in row
+    }
     shown = [
         heading
         for name in report.by
@@ -94,9 +107,14 @@ def _headings(report: Report, rows: list[dict[str, object]]) -> list[str]:
 
 
 def _csv(headings: list[str], rows: list[dict[str, object]]) -> None:
-    writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _harmless(cell) for name, cell in row.items()} for row in rows)
+
+
+def _harmless(cell: object) -> object:
+    """A text that a spreadsheet would run as a formula, with an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _show(report: Report, rows: list[dict[str, object]]) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 import typer
 
 from crm_ops.cli import exits, options, output, tools
-from crm_ops.jobs import status
+from crm_ops.jobs import freshness, status
 
 
 def command(
     tenant: Annotated[
         list[str] | None,
-        typer.Option("--tenant", help="The freshness of this tenant's figures only; repeatable."),
+        typer.Option("--tenant", help="Only this tenant's figures, each entity's; repeatable."),
     ] = None,
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
@@ -25,10 +26,19 @@ def command(
     """Show how things stand; exit 3 where a job never ran or its last run failed."""
     with tools.opened(tools.settings_from(database_url, redis_url, catalog)) as opened:
         found = status.read(opened, tenant or ())
+        each = freshness.read(opened, tenant or ()) if as_json or tenant else []
     if as_json:
-        output.json({**msgspec.to_builtins(found), "healthy": found.healthy})
+        output.json(
+            {
+                **msgspec.to_builtins(found),
+                "tenants": msgspec.to_builtins(each),
+                "healthy": found.healthy,
+            }
+        )
     else:
         _show(found)
+        if tenant:
+            _show_tenants(each)
     raise typer.Exit(exits.DONE if found.healthy else exits.UNHEALTHY)
 
 
@@ -99,6 +109,24 @@ def _show(found: status.Status) -> None:
     for name, run in found.jobs.items():
         if run is not None and run.error:
             output.note(f"{name}: {run.error}")
+
+
+def _show_tenants(found: Sequence[freshness.TenantFreshness]) -> None:
+    output.table(
+        (
+            "tenant",
+            "entity",
+            "exact as of (UTC)",
+            "proved (UTC)",
+            "oldest not applied (UTC)",
+            "waiting",
+        ),
+        [
+            (one.tenant, one.entity, one.as_of, one.proved_at, one.oldest_change, one.backlog)
+            for one in found
+        ],
+        numbers=1,
+    )
 
 
 __all__ = ["command"]

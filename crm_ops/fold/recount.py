@@ -8,7 +8,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import sql
+from crm_ops.base import sql, statements
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.fold import aggregates, definition, facets, replacement, rows
@@ -40,7 +40,8 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
     row = sql.run(
         connection,
         "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-        " set_config('work_mem', '256MB', true), set_config('synchronous_commit', 'on', true),"
+        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '256MB', true),"
+        " set_config('synchronous_commit', 'on', true),"
         " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
         timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
     ).one()
@@ -67,7 +68,9 @@ def within(
     definition.remember(connection, made_with)
     bound: list[str] | None
     if kind == "aggregates":
-        names = list(made_with.parts) if only is None else list(only)
+        names = list(only or ())
+        if only is None:
+            names = [*made_with.parts, *_declared_before(connection, counted, tenants)]
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
         fresh, statement, bound = (
@@ -118,6 +121,16 @@ def visible(
             tenant=tenant,
         )
         yield [tenant]
+
+
+def _declared_before(
+    connection: sa.Connection, counted: rows.Counted, tenants: Sequence[str]
+) -> list[str]:
+    """The aggregates that the figures of `tenants` were made with."""
+    statement = statements.load("crm_ops.fold")["declared_before"]
+    return list(
+        sql.run(connection, statement, entity=counted.name, tenants=list(tenants)).scalars()
+    )
 
 
 def _drop_others(connection: sa.Connection, names: Sequence[str], tenants: Sequence[str]) -> None:

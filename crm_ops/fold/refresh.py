@@ -40,11 +40,26 @@ def fold(
 ) -> Refreshed:
     """Fold all pending changes of an entity; safe to repeat, to overlap and to kill.
 
-    `anew` gives a reason to set the entity aside instead.
+    `anew` gives a reason to set the entity aside instead. So does a change that cannot be counted:
+    it must not keep all others waiting, and counting anew finds whose it is.
     """
+    try:
+        return _fold(engine, counted, anew=anew, dry_run=dry_run)
+    except errors.DataError as error:
+        reason = f"a change cannot be counted: {error}"
+    return _fold(engine, counted, anew=reason, dry_run=dry_run)
+
+
+def _fold(
+    engine: sa.Engine, counted: rows.Counted, *, anew: str | None, dry_run: bool
+) -> Refreshed:
     wait_s = counted.catalog.limits.statement_timeout_seconds
     with database.snapshot(
-        engine, entity_lock(counted), wait_s=wait_s, keep=not dry_run
+        engine,
+        entity_lock(counted),
+        wait_s=wait_s,
+        keep=not dry_run,
+        still=rows.tables(counted),
     ) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
@@ -73,15 +88,15 @@ def _vacuum(engine: sa.Engine, state: State) -> None:
 def uncaptured(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -> list[str]:
     """Those of `tenants` whose figures cannot be folded: never counted, set aside, distrusted."""
     with database.transaction(engine) as connection:
-        known = set(
-            sql.run(
-                connection,
-                statements.load("crm_ops.fold")["captured"],
-                entity=counted.name,
-                kinds=list(definition.KINDS),
-            ).scalars()
-        )
+        known = captured(connection, counted)
     return [tenant for tenant in tenants if tenant not in known]
+
+
+def captured(connection: sa.Connection, counted: rows.Counted) -> set[str]:
+    """The tenants whose figures can be folded."""
+    statement = statements.load("crm_ops.fold")["captured"]
+    kinds = list(definition.KINDS)
+    return set(sql.run(connection, statement, entity=counted.name, kinds=kinds).scalars())
 
 
 def forget(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -> int:
@@ -99,4 +114,4 @@ def forget(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -> 
         )
 
 
-__all__ = ["Refreshed", "entity_lock", "fold", "forget", "uncaptured"]
+__all__ = ["Refreshed", "captured", "entity_lock", "fold", "forget", "uncaptured"]

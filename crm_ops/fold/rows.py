@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from crm_ops.base import sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, Entity
+from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.logs import SIGN
 from crm_ops.sources import filters
 
@@ -68,6 +69,12 @@ class Source:
         return f"sum({value})" if self.sign is None else f"sum(sign * {value})"
 
 
+def tables(counted: Counted) -> list[sql.Relation]:
+    """The tables whose rows are counted: the entity's, and those of its links."""
+    links = (each for each in counted.entity.facets.values() if isinstance(each, LinkFacet))
+    return [counted.table, *(sql.Relation.parse(each.table) for each in links)]
+
+
 def stored(counted: Counted) -> Source:
     """The rows that are in the CRM's table."""
     return Source(counted.table.quoted, condition(counted))
@@ -123,6 +130,7 @@ __all__ = [
     "changes",
     "condition",
     "stored",
+    "tables",
     "tenant",
     "tenant_key",
     "wanted",

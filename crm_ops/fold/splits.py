@@ -25,6 +25,11 @@ from crm_ops.catalog.facets import (
 _LONGEST_BYTES = 200
 _BEGINNING = 120
 
+# PostgreSQL has moments from 4713 BC to 294276, and dates beyond; near the ends another time zone
+# or the beginning of a year cannot be told. What lies there is counted as infinitely far.
+_FIRST_DAY = "4711-01-01 BC"
+_LAST_DAY = "294276-01-01"
+
 _FORMATS = {
     "day": "YYYY-MM-DD",
     "week": 'IYYY-"W"IW',
@@ -99,12 +104,16 @@ def _range_label(facet: RangesFacet) -> str:
 def _date(facet: DateFacet, types: Mapping[str, str], time_zone: str) -> str:
     column, type_name = _row(facet.column), types[facet.column]
     if type_name.endswith("with time zone"):
-        zone = sql.literal(facet.time_zone or time_zone)
-        return f"date_trunc('{facet.bucket}', {column} AT TIME ZONE {zone})"
-    if type_name == "date" or type_name.endswith("without time zone"):
-        return f"date_trunc('{facet.bucket}', {column}::timestamp)"
-    raise errors.DataError(
-        f"column {facet.column} is {type_name}; a date facet needs date or timestamp"
+        local = f"{column} AT TIME ZONE {sql.literal(facet.time_zone or time_zone)}"
+    elif type_name == "date" or type_name.endswith("without time zone"):
+        local = f"{column}::timestamp"
+    else:
+        raise errors.DataError(
+            f"column {facet.column} is {type_name}; a date facet needs date or timestamp"
+        )
+    return (
+        f"CASE WHEN {column} >= '{_LAST_DAY}' THEN 'infinity' WHEN {column} < '{_FIRST_DAY}'"
+        f" THEN '-infinity' ELSE date_trunc('{facet.bucket}', {local}) END"
     )
 
 

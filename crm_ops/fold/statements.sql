@@ -81,6 +81,13 @@ WITH refreshed AS (
 ), figures AS (
     DELETE FROM crm_ops.aggregate
     WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+), sets AS (
+    DELETE FROM crm_ops.bitmap_set
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING id
+), positions AS (
+    DELETE FROM crm_ops.bitmap_position USING sets WHERE set_id = sets.id
+), bitmaps AS (
+    DELETE FROM crm_ops.bitmap USING sets WHERE set_id = sets.id
 )
 SELECT (SELECT count(*) FROM counts) + (SELECT count(*) FROM figures) AS removed;
 
@@ -98,7 +105,15 @@ WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]);
 -- name: oldest_proofs
 -- Tenants by the age of their proof, those never proved first. Only reads.
 SELECT tenant FROM crm_ops.refresh
-WHERE entity = %(entity)s AND captured
+WHERE entity = %(entity)s AND captured AND tenant = ANY(%(tenants)s::text[])
 GROUP BY tenant
 ORDER BY min(coalesce(proved_at, '-infinity')), tenant
 LIMIT %(count)s;
+
+-- name: declared_before
+-- The aggregates that tenants' figures were made with, also those no longer declared. Only reads.
+SELECT DISTINCT jsonb_object_keys(definition.parts)
+FROM crm_ops.refresh AS refresh
+JOIN crm_ops.definition AS definition ON definition.id = refresh.definition
+WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
+  AND refresh.tenant = ANY(%(tenants)s::text[]);

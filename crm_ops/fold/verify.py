@@ -11,13 +11,15 @@ import sqlalchemy as sa
 from crm_ops.base import database, sql, statements
 from crm_ops.base.names import AGGREGATE, FACET_COUNT
 from crm_ops.changes import state as changes
-from crm_ops.fold import aggregates, drain, facets, recount, refresh, rows
+from crm_ops.fold import aggregates, bitmap_proof, drain, facets, recount, refresh, rows
 from crm_ops.fold.definition import KINDS, Kind
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure that differs: `served` is what `place` ("table" or "redis") has, None for nothing.
+    """A figure that differs: `served` is what `place` has, None for nothing.
+
+    `place` is "table", "redis" or "bitmaps".
 
     `bucket` is a facet's, or the dimensions of an aggregate's group and what is measured.
     """
@@ -50,16 +52,14 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
     """Fold what is pending, then compare; tenants without a difference are noted as proved."""
     wait_s = counted.catalog.limits.statement_timeout_seconds
     locked = refresh.entity_lock(counted)
-    with database.snapshot(engine, locked, wait_s=wait_s) as connection:
+    still = rows.tables(counted)
+    with database.snapshot(engine, locked, wait_s=wait_s, still=still) as connection:
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         if not state.foldable:
             return Compared(unproved=state.unusable or state.spoiled)
         drain.within(connection, counted, state, as_of=as_of)
-        load = statements.load("crm_ops.fold")
-        known = set(
-            sql.run(connection, load["captured"], entity=counted.name, kinds=list(KINDS)).scalars()
-        )
+        known = refresh.captured(connection, counted)
         chosen = [tenant for tenant in tenants if tenant in known]
         figures = 0
         found: list[Difference] = []
@@ -68,9 +68,16 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
                 rows_ = _compare(connection, counted, kind, group)
                 figures += rows_[0].figures if rows_ else 0
                 found += _differences(counted.name, kind, rows_)
+        for each in bitmap_proof.compare(connection, counted, chosen):
+            figures += each.bitmaps
+            found += [
+                Difference(counted.name, each.tenant, "bitmaps", "facets", *cell)
+                for cell in each.cells
+            ]
         wrong = {each.tenant for each in found}
         proved = [tenant for tenant in chosen if tenant not in wrong]
-        sql.run(connection, load["proved"], entity=counted.name, tenants=proved, as_of=as_of)
+        statement = statements.load("crm_ops.fold")["proved"]
+        sql.run(connection, statement, entity=counted.name, tenants=proved, as_of=as_of)
     return Compared(tuple(chosen), figures, tuple(found))
 
 
@@ -81,11 +88,16 @@ def distrust(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -
         sql.run(connection, statement, entity=counted.name, tenants=list(tenants))
 
 
-def oldest(engine: sa.Engine, counted: rows.Counted, count: int) -> list[str]:
-    """The tenants whose proof is oldest, those never proved first."""
+def oldest(
+    engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str], count: int
+) -> list[str]:
+    """Those `count` of `tenants` whose proof is oldest, those never proved first."""
     with database.transaction(engine) as connection:
         statement = statements.load("crm_ops.fold")["oldest_proofs"]
-        return list(sql.run(connection, statement, entity=counted.name, count=count).scalars())
+        found = sql.run(
+            connection, statement, entity=counted.name, tenants=list(tenants), count=count
+        )
+        return list(found.scalars())
 
 
 def _compare(

@@ -123,6 +123,17 @@ WHERE %(tenants)s::text[] = '{}' OR tenant = ANY(%(tenants)s::text[])
 GROUP BY kind, entity
 ORDER BY kind, entity;
 
+-- name: freshness_by_tenant
+-- The same of each tenant: as of when all its figures of an entity are exact, and their proof.
+SELECT tenant,
+       min(CASE WHEN captured THEN greatest(refresh.as_of, moment.as_of) ELSE refresh.as_of END)
+         AS as_of,
+       CASE WHEN count(proved_at) = count(*) THEN min(proved_at) END AS proved_at
+FROM crm_ops.refresh AS refresh
+LEFT JOIN crm_ops.moment AS moment USING (entity)
+WHERE entity = %(entity)s
+GROUP BY tenant;
+
 -- name: tenants
 -- One page of tenants with the oldest moment and the oldest proof among their figures, which all are
 -- exact as of then or later, and their figures one by one. `total` counts what was searched for.
@@ -179,3 +190,25 @@ FROM (
 ) AS alert
 ORDER BY alert.recovered_at IS NOT NULL, alert.opened_at DESC, alert.id DESC
 LIMIT %(most)s;
+
+-- name: forget_runs
+-- Deletes some of the runs that began before a moment, but the newest and the newest success of each
+-- job; what another deletes at the same moment is left to it.
+WITH old AS MATERIALIZED (
+    SELECT id FROM crm_ops.run
+    WHERE started_at < %(before)s AND state <> 'running'
+      AND id NOT IN (
+          SELECT max(id) FROM crm_ops.run GROUP BY job
+          UNION ALL
+          SELECT max(id) FROM crm_ops.run WHERE state = 'success' GROUP BY job)
+    ORDER BY started_at LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM crm_ops.run USING old WHERE run.id = old.id;
+
+-- name: forget_alerts
+-- Deletes some of the alerts that were over before a moment.
+WITH old AS MATERIALIZED (
+    SELECT id FROM crm_ops.alert WHERE recovered_at < %(before)s
+    ORDER BY id LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM crm_ops.alert USING old WHERE alert.id = old.id;

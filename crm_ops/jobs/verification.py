@@ -69,12 +69,15 @@ def _failures(differences: Sequence[Difference]) -> dict[str, str]:
     return {tenant: _told(found) for tenant, found in of_tenant.items()}
 
 
+_PLACES = {"redis": "Redis", "table": "our table", "bitmaps": "our bitmaps"}
+
+
 def _told(found: Sequence[Difference]) -> str:
     first = found[0]
     what = " ".join(filter(None, (first.entity, first.name or "total", first.bucket)))
     return (
         f"{len(found)} figure(s) differ from a count of the rows; the first is {what} in"
-        f" {'Redis' if first.place == 'redis' else 'our table'}: {first.served or 'nothing'}"
+        f" {_PLACES[first.place]}: {first.served or 'nothing'}"
         f" instead of {first.counted or 'nothing'}; repair with `crm-ops verify --repair`"
     )
 

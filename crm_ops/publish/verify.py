@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -53,25 +53,29 @@ def _pairs(
         codec.FacetCounts | codec.AggregateFigures | None,
     ]
 ]:
-    """What is stored and what Redis has, for each key."""
-    counts = facets.read(engine, counted.name, counted.entity, tenants)
-    keys = [names.facets_key(counted.name, each.tenant) for each in counts]
-    for each, value in zip(counts, _read(client, keys), strict=True):
-        yield each, codec.facet_counts(value, counted.name, each.tenant)
+    """What is stored and what Redis has, for each key.
+
+    Redis is read first: what is published meanwhile makes it older, never newer, than the table.
+    """
+    served = _read(client, {each: names.facets_key(counted.name, each) for each in tenants})
+    for counts in facets.read(engine, counted.name, counted.entity, tenants):
+        value = served[counts.tenant]
+        yield counts, codec.facet_counts(value, counted.name, counts.tenant)
     for name in declared.of_entity(counted):
-        gathered = aggregates.read(engine, name, counted.name, tenants)
-        figures = [codec.figures(each) for each in gathered]
-        keys = [names.aggregates_key(name, each.tenant) for each in figures]
-        for one, value in zip(figures, _read(client, keys), strict=True):
-            yield one, codec.aggregate_figures(value, name, one.tenant)
+        served = _read(client, {each: names.aggregates_key(name, each) for each in tenants})
+        for gathered in aggregates.read(engine, name, counted.name, tenants):
+            value = served[gathered.tenant]
+            figures = codec.figures(gathered)
+            yield figures, codec.aggregate_figures(value, name, gathered.tenant)
 
 
-def _read(client: store.Client, keys: Sequence[str]) -> list[bytes | None]:
+def _read(client: store.Client, keys: Mapping[str, str]) -> dict[str, bytes | None]:
+    """The value of each tenant's key."""
     if not keys:
-        return []
+        return {}
     with store.translated(client):
-        found: list[bytes | None] = client.mget(keys)  # type: ignore[assignment]
-    return found
+        found: list[bytes | None] = client.mget(list(keys.values()))  # type: ignore[assignment]
+    return dict(zip(keys, found, strict=True))
 
 
 def _differences(

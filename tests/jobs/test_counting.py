@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 import sqlalchemy as sa
 
+from crm_ops.base import database as databases
 from crm_ops.base import errors, names
+from crm_ops.changes import install
 from crm_ops.jobs import counting, facets
 from crm_ops.jobs.work import Request, Tools, Work
 from tests.jobs.conftest import execute, go, rows, stored
 
 TENANTS = [str(tenant) for tenant in range(1, 15) if tenant != 13]
+WAITING = "SELECT count(*) FROM crm_ops.log_lead"
 OWN_ROWS = "current_setting('app.tenant_id', true)"
 
 
@@ -180,6 +183,30 @@ class TestRowLevelSecurity:
 
         assert again.figures_written == 0
         assert stored(tools.engine)["facets"] == before
+
+
+def test_past_break_even_counting_anew_is_chosen_and_only_by_auto(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here 600 leads; their changes wait twice over, once with each sign."""
+    with databases.transaction(tools.engine) as connection:
+        steps = install.plan(connection, tools.catalog)
+    install.apply(tools.engine, steps)
+    go("precompute_facets", tools)
+    execute(tools.engine, "UPDATE crm.lead SET score = score + 1")
+    few = planned(tools, "lead")
+    monkeypatch.setattr(counting, "_SMALL", 100)
+
+    incremental = facets.plan(Request(("lead",), mode="incremental"), tools)
+    many = planned(tools, "lead")
+
+    assert [piece.label for piece in few] == ["lead: changes"]
+    assert [piece.label for piece in incremental] == ["lead: changes"]
+    assert [piece.label for piece in many] == ["lead: changes", "lead: all 13 tenants"]
+    assert (go("precompute_facets", tools).state, rows(tools.engine, WAITING)) == (
+        "success",
+        [(0,)],
+    )
 
 
 @pytest.mark.parametrize("emptied", ["TRUNCATE crm.deal CASCADE", "DELETE FROM crm.deal"])
