@@ -24,8 +24,9 @@ from crm_ops.sources import catalog_needs, check, needs, tables, tenants
 
 _log = logging.getLogger(__name__)
 
-# A change is two log rows; measured, folding them costs as much as counting about two rows anew.
-_BREAK_EVEN = 0.5
+# Log rows, two for a change, to each row counted. At a million leads a refresh after 10 % and 25 %
+# of them changed took 0.62 s and 1.1 s, counting anew 2.4 s: they meet beyond half of the rows.
+_BREAK_EVEN = 1.0
 _SMALL = 20_000
 
 
