@@ -10,7 +10,7 @@ from bench import setup
 from crm_ops.demo import sizes
 
 # In the order of their running; each is a module with `run(setup)`.
-SECTIONS = ("counting", "folding", "read", "sharing")
+SECTIONS = ("counting", "folding", "writing", "read", "sharing", "audit", "page", "airflow")
 
 
 def main() -> None:

@@ -15,13 +15,14 @@ OURS = "ours"
 class Case:
     """What is compared (`title`), how it is done (`about`), and the ways by name.
 
-    `prepare` is done, unmeasured, before each round.
+    `prepare` is done, unmeasured, before each round. The `long` ways are not run once unmeasured.
     """
 
     title: str
     about: str
     ways: Mapping[str, Callable[[], object]]
     prepare: Callable[[], object] = lambda: None
+    long: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -49,11 +50,13 @@ class Timing:
 
 
 def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Timing]:
-    """Run every way once unmeasured, then `rounds` times in turn."""
+    """Run every way but the long once unmeasured, then `rounds` times in turn."""
     seconds: dict[str, list[float]] = {way: [] for way in case.ways}
     for turn in range(rounds + 1):
         case.prepare()
         for way, run in case.ways.items():
+            if way in case.long and not turn:
+                continue
             progress(f"{case.title}: {way}, round {turn} of {rounds}")
             started = time.perf_counter()
             run()

@@ -1,9 +1,13 @@
 """`python -m drill.audit`: the audit log's law under kills, writers and a server that goes down.
 
 Writers insert rows and note each that PostgreSQL acknowledged, most of them for expired months.
-Meanwhile processes that do a night's maintenance are killed by SIGKILL after a random time, and now
-and then the server itself is stopped at once. In the end live plus archived rows must be exactly
-all that were acknowledged, each once, and the archive must be sound.
+Meanwhile processes that do a night's maintenance are killed by SIGKILL after a random time. Other
+nights have a trouble of their own: a disk that is full, an archive that is not mounted, a bit that
+flips in a file whose table is still there, a clock that is 14 months ahead, a machine in another
+time zone; and now and then the server itself is stopped at once. In the end live plus archived rows
+must be exactly all that were acknowledged, each once, and the archive must be sound.
+
+Then a table is adopted while writers go on, by processes that are killed before every step.
 """
 
 from __future__ import annotations
@@ -25,32 +29,21 @@ from pathlib import Path
 import psycopg
 import pyarrow.parquet as pq
 
-from crm_ops.audit import apply, archiving, chain, inspection, layout, plan
+from crm_ops.audit import chain, inspection
 from crm_ops.audit.months import Month
 from crm_ops.audit.storage import Storage
-from crm_ops.base import database, errors
-from crm_ops.base.sql import Relation
-from crm_ops.catalog.audit import Audit
+from crm_ops.base import database
 from crm_ops.local import place, ports, postgres
 from crm_ops.local.processes import Processes
 from crm_ops.schema import migrate
-
-LOG = Relation("crm", "audit_log")
-POLICY = Audit.model_validate(
-    {
-        "table": str(LOG),
-        "time": "created_at",
-        "tenant": "company_id",
-        "grace_days": 0,
-        "retention_months": 3,
-    }
-)
+from drill.adoption import adopted
+from drill.audit_night import LOG, TROUBLES, maintain, night
 
 
 def main() -> None:
     """Drill, and exit 1 where the law does not hold."""
     parser = argparse.ArgumentParser(prog="python -m drill.audit", description=__doc__)
-    parser.add_argument("--kills", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=40, help="nights, every other one killed")
     parser.add_argument("--crashes", type=int, default=3, help="immediate shutdowns of PostgreSQL")
     parser.add_argument("--seed", type=int, default=20260101)
     asked = parser.parse_args()
@@ -60,6 +53,7 @@ def main() -> None:
             server = _Server(running, folder, ports.any_free())
             server.start()
             sound = _drill(server, folder, asked)
+            sound = adopted(server.url, asked.seed) and sound
     finally:
         place.remove(folder / "postgres")
         shutil.rmtree(folder)
@@ -86,7 +80,7 @@ class _Server:
 
 
 def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
-    chance, url = random.Random(asked.seed), server.url
+    chance, url, archive = random.Random(asked.seed), server.url, folder / "archive"
     engine = database.engine(url)
     migrate.upgrade(engine)
     _create(url)
@@ -99,18 +93,11 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
     ]
     for writer in writers:
         writer.start()
-    killed = finished = 0
+    met: Counter[str] = Counter()
     crashes = set(chance.sample(range(asked.kills), min(asked.crashes, asked.kills)))
     for number in range(asked.kills):
-        process = context.Process(target=_maintain, args=(url, str(folder / "archive")))
-        process.start()
-        process.join(1.2 + chance.random() * 2.5)
-        if process.is_alive():
-            os.kill(process.pid or 0, signal.SIGKILL)
-            killed += 1
-        else:
-            finished += 1
-        process.join()
+        trouble = chance.choice(TROUBLES) if number % 2 else "kill"
+        met[trouble] += night(context, url, archive, trouble, chance)
         if number in crashes:
             _crash(server)
     stop.set()
@@ -118,17 +105,17 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
         writer.join()
     # What is left is finished by as many undisturbed nights as it takes.
     for _ in range(3):
-        _maintain(url, str(folder / "archive"))
+        maintain(url, str(archive), "none")
     said = Counter(int(line) for each in journals for line in each.read_text().split())
-    archived = _archived(url, folder / "archive")
+    archived = _archived(url, archive)
     live = _live(url)
     found = archived + live
     lost, doubled = said - found, Counter({row: n for row, n in found.items() if n > 1})
-    inspected = inspection.inspect(engine, Storage(str(folder / "archive"), folder), LOG)
+    inspected = inspection.inspect(engine, Storage(str(archive), folder), LOG)
     engine.dispose()
+    print(f"nights: {dict(met)}, {len(crashes)} crashes of PostgreSQL")
     print(
-        f"{killed} killed, {finished} finished, {len(crashes)} crashes of PostgreSQL;"
-        f" {sum(said.values())} rows acknowledged, {sum(archived.values())} archived in"
+        f"{sum(said.values())} rows acknowledged, {sum(archived.values())} archived in"
         f" {inspected.files} files, {sum(live.values())} live:"
         f" {sum(lost.values())} lost, {len(doubled)} doubled, {len(inspected.findings)} findings"
     )
@@ -173,25 +160,6 @@ def _write(url: str, journal: str, number: int, stop: object) -> None:
             except psycopg.Error:
                 # The row under way may be there or not: nobody was told. The next has another id.
                 time.sleep(0.1)
-
-
-def _maintain(url: str, archive: str) -> None:
-    """A night."""
-    engine = database.engine(url)
-    storage = Storage(archive, Path(archive))
-    try:
-        found = layout.look(engine, POLICY)
-        made = plan.make(found, POLICY, datetime.now(UTC))
-        apply.create(engine, made)
-        apply.detach(engine, made)
-        for each in made.archives:
-            archiving.export(engine, storage, POLICY, each.table)
-            archiving.verify(engine, storage, POLICY, each.table, now=datetime.now(UTC))
-        apply.drop(engine, made, storage)
-    except errors.CrmOpsError as error:
-        print(f"  a night failed: {str(error)[:160]}", flush=True)
-    finally:
-        engine.dispose()
 
 
 def _crash(server: _Server) -> None:

@@ -29,10 +29,12 @@ from crm_ops.catalog.schedule import JobName
 from crm_ops.jobs import registry
 from crm_ops.jobs.registry import Stage
 from include import deadlines, guide, params, tasks
+from include.notifier import Announce
 
 # Another try would meet the same until a person acts.
 _LASTING = (
     errors.CatalogError,
+    errors.Drift,
     errors.NothingSeen,
     errors.ParameterError,
     errors.PermissionMissing,
@@ -61,7 +63,8 @@ def make(job: JobName, doc: str | None) -> DAG:
         catchup=False,
         max_active_runs=1,
         dagrun_timeout=timedelta(minutes=timing.timeout_minutes),
-        deadline=deadlines.alert(row.dag_id, timing.deadline_minutes),
+        deadline=deadlines.alert(job, row.dag_id, timing.deadline_minutes),
+        on_failure_callback=Announce(job, "failed"),
         params=params.form(job, _entities(catalog)),
         default_args={
             "owner": "crm-ops",

@@ -14,9 +14,9 @@ crm-ops run --task {job} --dry-run
 
 ## When it fails
 
-Read the log of the task `report`; `crm-ops status` shows the same. A batch that failed was tried up
-to three times, and the other batches were done. Running again does no harm, and the next run makes
-up for what this one missed.
+Read the log of the task `report`; the page [CRM Ops](plugin/crm-ops) and `crm-ops status` show the
+same. A batch that failed was tried up to three times, and the other batches were done. Running
+again does no harm, and the next run makes up for what this one missed.
 
 - *There is no connection*, or it *cannot be reached*: see `crm_postgres` and `crm_redis` under
   Admin > Connections.
@@ -25,7 +25,8 @@ up for what this one missed.
 - A task stays *scheduled*: its pool `{pool}` is missing or full; see Admin > Pools, and
   `crm-ops settings apply`, which makes it. With Celery, a task that stays *queued* has no worker on
   the queue `{pool}`.
-- The run is late: Browse > Deadlines has it; `crm-ops status` shows what the last runs took.
+- The run is late: Browse > Deadlines has it; [CRM Ops](plugin/crm-ops) shows what the last ones
+  took.
 
 Schedule (in UTC), deadline, timeout and pool are set in the catalog, `include/crm_ops.yaml`, under
 `jobs.{job}`; `README.md` has more about the jobs.

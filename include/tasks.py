@@ -21,6 +21,7 @@ from crm_ops.jobs import registry
 _log = logging.getLogger(__name__)
 
 RUN_ID = "ledger_run_id"
+FIGURES = "figures"
 REPORT = "report"
 SUBJECT = "subject"
 
@@ -86,24 +87,30 @@ def work(batch: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def report(
-    params: Mapping[str, Any], ti: Any, outlets: list[Asset], outlet_events: Mapping[Asset, Any]
+    params: Mapping[str, Any],
+    ti: Any,
+    run_id: str,
+    outlets: list[Asset],
+    outlet_events: Mapping[Asset, Any],
+    asset_state_store: Mapping[Asset, Any],
 ) -> dict[str, Any]:
-    """Close the run in the ledger and return its figures; fail unless all of it succeeded.
+    """Close the run in the ledger, tell what it did, return its figures; fail if part of it failed.
 
     Where the job has a stage `report`, its batch is done first.
     The DAG's asset is updated with the figures, except by a dry run, which changed nothing.
     """
     from crm_ops.jobs import run  # noqa: PLC0415
-    from include import tools  # noqa: PLC0415
+    from include import telling, tools  # noqa: PLC0415
 
-    run_id = ti.xcom_pull(task_ids="plan", key=RUN_ID)
-    if run_id is None:
+    ledger_id = ti.xcom_pull(task_ids="plan", key=RUN_ID)
+    if ledger_id is None:
         raise AirflowFailException("the run was not planned; the log of the task `plan` says why")
     own = ti.xcom_pull(task_ids="plan", key=REPORT)
     if own is not None:
         work(own)
     with tools.opened(os.environ) as opened:
-        result = run.report(run_id, opened)
+        result = run.report(ledger_id, opened)
+        found = telling.reported(opened, result, ledger_id=ledger_id, run_id=run_id)
     _log.info(
         "%s: %s tenants, %s rows seen, %s figures written, %s ms",
         result.job,
@@ -111,14 +118,18 @@ def report(
         result.rows_seen,
         result.figures_written,
         result.took_ms,
-        extra={"action": "job_figures", RUN_ID: run_id, "details": dict(result.details)},
+        extra={"action": "job_figures", RUN_ID: ledger_id, "details": dict(result.details)},
     )
+    figures = asdict(result)
     if result.state != "success":
+        # A task that fails returns nothing, and yet some tenants may have been served.
+        ti.xcom_push(key=FIGURES, value=figures)
         # Another try would read the same from the ledger: the batches had theirs.
         raise AirflowFailException(result.error)
-    figures = asdict(result)
     if params["dry_run"]:
         outlets.clear()
+    if found is not None:
+        telling.remember(found, outlets, asset_state_store)
     for asset in outlets:
         outlet_events[asset].extra = figures
     return figures
@@ -142,4 +153,4 @@ def _request(params: Mapping[str, Any]) -> Any:
     )
 
 
-__all__ = ["REPORT", "RUN_ID", "SUBJECT", "plan", "report", "stage", "stage_of", "work"]
+__all__ = ["FIGURES", "REPORT", "RUN_ID", "SUBJECT", "plan", "report", "stage", "stage_of", "work"]

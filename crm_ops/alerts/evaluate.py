@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -36,19 +37,28 @@ class Evaluated:
     recovered: tuple[str, ...] = ()
 
 
-def evaluate(engine: sa.Engine, catalog: Catalog, occasion: Occasion, found: World) -> Evaluated:
+def evaluate(
+    engine: sa.Engine,
+    catalog: Catalog,
+    occasion: Occasion,
+    found: World | None,
+    now: datetime,
+) -> Evaluated:
     """Bring the record of incidents up to what the ledger, the scheduler and the world say.
+
+    Where the world could not be measured, what it told before stands.
 
     Incidents of runs are opened for the run of the occasion alone: another job's may be about to
     try again. They are closed by the newest run that was asked for everything.
     """
     with database.transaction(engine) as connection:
         run = runs.of_occasion(connection, occasion)
-        measured = world.incidents(found, catalog, occasion.page)
+        measured = world.incidents(found, catalog, occasion.page) if found else []
         told = runs.incidents(run, catalog, occasion.link) if run else []
         wrong = [*measured, *told, *runs.by_scheduler(occasion, run)]
-        recovered = _close(connection, catalog, measured, found.at)
-        opened = _open(connection, catalog, wrong, found.at)
+        standing = {each.key for each in measured} if found else None
+        recovered = _close(connection, catalog, standing, now)
+        opened = _open(connection, catalog, wrong, now)
     for incident in opened:
         _log.error(incident.message, extra={"action": "alert_opened", "incident": incident.key})
     for name in recovered:
@@ -89,16 +99,15 @@ def _open(
 
 
 def _close(
-    connection: sa.Connection, catalog: Catalog, measured: Iterable[Incident], now: datetime
+    connection: sa.Connection, catalog: Catalog, measured: AbstractSet[str] | None, now: datetime
 ) -> tuple[str, ...]:
     load = statements.load("crm_ops.alerts")
     last = runs.last_whole(connection)
     told = {job: {each.key for each in runs.incidents(run, catalog)} for job, run in last.items()}
-    still = {each.key for each in measured}
     closed = []
     for alert in sql.run(connection, load["standing"]).all():
         if alert.kind in _MEASURED:
-            over = alert.incident not in still
+            over = measured is not None and alert.incident not in measured
         elif alert.kind == "drift":
             over = _proved_since(alert, last.values())
         else:

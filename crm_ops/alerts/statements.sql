@@ -45,6 +45,12 @@ FROM crm_ops.refresh AS refresh
 LEFT JOIN crm_ops.moment AS moment USING (entity)
 GROUP BY entity;
 
+-- name: tenants
+-- The counted rows of each tenant's entity, and since when the log does not keep its figures.
+SELECT entity, tenant, max(counted)::bigint AS counted,
+       min(as_of) FILTER (WHERE NOT captured) AS uncaptured
+FROM crm_ops.refresh GROUP BY entity, tenant;
+
 -- name: open
 -- Opens an incident; while it is open a second time changes nothing and returns no row.
 INSERT INTO crm_ops.alert (incident, kind, subject, message, opened_at)

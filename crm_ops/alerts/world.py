@@ -62,6 +62,35 @@ def read(engine: sa.Engine, catalog: Catalog, now: datetime) -> World:
     return World(now, lags, runway)
 
 
+@dataclass(frozen=True)
+class OfTenant:
+    """An entity's counted rows of one tenant, and the age of what may be missing in its figures."""
+
+    entity: str
+    tenant: str
+    rows: int
+    freshness_seconds: float
+
+
+def of_tenants(engine: sa.Engine, world: World) -> list[OfTenant]:
+    """The same by tenant: as old as the entity's, or as its last count where that is older."""
+    with database.transaction(engine) as connection:
+        found = sql.run(connection, statements.load("crm_ops.alerts")["tenants"]).all()
+    return [
+        OfTenant(
+            row.entity,
+            row.tenant,
+            row.counted,
+            max(
+                world.lags[row.entity].seconds(world.at),
+                Lag(row.uncaptured, 0).seconds(world.at),
+            ),
+        )
+        for row in found
+        if row.entity in world.lags
+    ]
+
+
 def incidents(world: World, catalog: Catalog, page: str | None = None) -> list[Incident]:
     """What is wrong with the world: figures that are too old, partitions that soon run out."""
     found = []
@@ -118,4 +147,4 @@ def _runway(table: str, days: int, wanted: int, page: str | None) -> Incident:
     return Incident("runway", table, message)
 
 
-__all__ = ["Lag", "World", "incidents", "read"]
+__all__ = ["Lag", "OfTenant", "World", "incidents", "of_tenants", "read"]

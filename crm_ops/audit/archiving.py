@@ -25,7 +25,6 @@ from crm_ops.catalog.audit import Audit
 _log = logging.getLogger(__name__)
 
 _TRIES = 3
-_CHAIN_WAIT_S = 120
 
 
 @dataclass(frozen=True)
@@ -134,8 +133,8 @@ def _verified(
         _again(engine, table, found)
         return None
     log = Relation.parse(policy.table)
-    with lease.held(engine, f"the manifest chain of {log}", wait_s=_CHAIN_WAIT_S):
-        chain.publish(engine, log, storage)
+    with chain.held(engine, log):
+        chain.copy(engine, log, storage)
         with database.transaction(engine) as connection:
             link = chain.append(
                 connection,
@@ -157,7 +156,7 @@ def _verified(
             )
             if not record.verified(connection, found.id, in_file, link):
                 raise errors.AuditError(f"{table} has changed while it was verified; run it again")
-        chain.publish(engine, log, storage)
+        chain.copy(engine, log, storage)
     _log.info(
         "%s verified in the archive: %s rows, link %s",
         table,

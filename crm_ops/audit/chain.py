@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from urllib.parse import quote
 import msgspec
 import sqlalchemy as sa
 
+from crm_ops.audit import lease
 from crm_ops.audit.fingerprint import Fingerprint
 from crm_ops.audit.storage import Storage
 from crm_ops.audit.stretch import Stretch
@@ -25,6 +27,8 @@ from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.sql import Relation
 
 BEGINNING = "0" * 64
+
+_WAIT_S = 120
 
 
 @dataclass(frozen=True)
@@ -126,18 +130,36 @@ def append(connection: sa.Connection, table: Relation, **said: Any) -> int:
     return int(number)
 
 
-def publish(engine: sa.Engine, table: Relation, storage: Storage) -> int:
-    """Copy beside the files what is not there yet, the head last; return how many entries.
+def held(engine: sa.Engine, table: Relation) -> AbstractContextManager[None]:
+    """The right to add links and to write the head, which one process has at a time."""
+    return lease.held(engine, f"the manifest chain of {table}", wait_s=_WAIT_S)
 
-    Raises AuditError where the storage knows nothing of a chain that it must know: a disk that
-    is not mounted.
+
+def publish(engine: sa.Engine, table: Relation, storage: Storage) -> int:
+    """Copy beside the files what is not there yet; return how many entries.
+
+    Nothing is waited for where all is there. Raises as `copy` does.
+    """
+    with database.transaction(engine) as connection:
+        links = read(connection, table)
+    if require(storage, table, links) == len(links) and links:
+        return 0
+    with held(engine, table):
+        return copy(engine, table, storage)
+
+
+def copy(engine: sa.Engine, table: Relation, storage: Storage) -> int:
+    """Copy beside the files what is not there yet, the head last; for who holds the chain.
+
+    A head lies there before the first link is made. So where it is missing afterwards the storage
+    is not the one that was written to, a disk that is not mounted, and AuditError is raised.
     """
     with database.transaction(engine) as connection:
         links = read(connection, table)
     known = require(storage, table, links)
     for link in links[known:]:
         storage.put(place(table, link.number), link.text.encode())
-    if links[known:]:
+    if links[known:] or not links:
         storage.put(head_place(table), head_text(links))
     return len(links) - known
 
@@ -153,8 +175,7 @@ def require(storage: Storage, table: Relation, links: Sequence[Link]) -> int:
             f"{head_place(table)} in the archive {storage.url} is not what we wrote; see `crm-ops"
             " audit verify-archive`"
         ) from error
-    # The very first copy may have been interrupted; afterwards a head is never behind by its loss.
-    if told is None and len(links) > 1:
+    if told is None and links:
         raise errors.AuditError(
             f"the archive {storage.url} has no {head_place(table)}, though {len(links)} files"
             " were archived there: is its disk mounted? Nothing was written"
@@ -174,8 +195,9 @@ def head(storage: Storage, table: Relation) -> bytes | None:
 
 
 def head_text(links: Sequence[Link]) -> bytes:
-    """The head that must lie beside the files of a chain that has links."""
-    return _text({"number": len(links), "hash": links[-1].hash}).encode()
+    """The head that must lie beside the files of a chain."""
+    last = links[-1].hash if links else BEGINNING
+    return _text({"number": len(links), "hash": last}).encode()
 
 
 def digest(text: str) -> str:
@@ -196,12 +218,14 @@ __all__ = [
     "Entry",
     "Link",
     "append",
+    "copy",
     "current",
     "digest",
     "folder",
     "head",
     "head_place",
     "head_text",
+    "held",
     "place",
     "publish",
     "read",

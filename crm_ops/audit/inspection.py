@@ -141,7 +141,7 @@ def _copies(storage: Storage, table: Relation, links: Sequence[Link]) -> list[Fi
     head, name = chain.head(storage, table), chain.head_place(table)
     if links and head is None:
         findings.append(Finding("missing", name, "the database has a head"))
-    elif head is not None and (not links or head != chain.head_text(links)):
+    elif head is not None and head != chain.head_text(links):
         findings.append(Finding("altered", name, "the database has another head"))
     return findings
 

@@ -27,8 +27,11 @@ _SESSION = (
     " set_config('IntervalStyle', 'postgres', false), set_config('bytea_output', 'hex', false),"
     " set_config('extra_float_digits', '1', false), set_config('search_path', 'pg_catalog', false),"
     " set_config('row_security', 'off', false), set_config('statement_timeout', '0', false),"
-    # The sort of a month of usual size stays in memory; a larger one goes to PostgreSQL's disk.
-    " set_config('work_mem', '128MB', false)"
+    # The sort costs as much as reading: two workers share it, whom PostgreSQL would not hire for so
+    # many rows of result. A month of usual size stays in memory, a larger one goes to its disk.
+    " set_config('max_parallel_workers_per_gather', '2', false),"
+    " set_config('parallel_setup_cost', '0', false), set_config('parallel_tuple_cost', '0', false),"
+    " set_config('work_mem', '64MB', false)"
 )
 
 

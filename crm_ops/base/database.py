@@ -235,6 +235,14 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
     )
 
 
+def was_stopped(busy: errors.DatabaseBusy) -> bool:
+    """Whether it was the statement that took too long, not a lock."""
+    cause = busy.__cause__
+    return isinstance(cause, exc.DBAPIError) and isinstance(
+        cause.orig, psycopg.errors.QueryCanceled
+    )
+
+
 def lock(connection: sa.Connection, name: str) -> None:
     """Wait (bounded by lock_timeout) for the transaction's advisory lock called `name`."""
     sql.run(
@@ -266,4 +274,5 @@ __all__ = [
     "transaction",
     "translated",
     "try_lock",
+    "was_stopped",
 ]

@@ -85,11 +85,16 @@ class NotDelivered(CrmOpsError):
     """An alert did not reach its recipient."""
 
 
+class AirflowError(CrmOpsError):
+    """Airflow cannot be reached, or refused."""
+
+
 class LocalError(CrmOpsError):
     """The local stack could not be started."""
 
 
 __all__ = [
+    "AirflowError",
     "AuditError",
     "CatalogError",
     "CrmOpsError",

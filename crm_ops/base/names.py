@@ -18,6 +18,9 @@ DEFINITION = Relation(SCHEMA, "definition")
 MOMENT = Relation(SCHEMA, "moment")
 CAPTURE = Relation(SCHEMA, "capture")
 REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
+BITMAP_SET = Relation(SCHEMA, "bitmap_set")
+BITMAP_POSITION = Relation(SCHEMA, "bitmap_position")
+BITMAP = Relation(SCHEMA, "bitmap")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 ALERT = Relation(SCHEMA, "alert")
@@ -34,6 +37,11 @@ def _safe(part: str) -> str:
 def facets_key(entity: str, tenant: str) -> str:
     """The Redis key of one tenant's facet counts of one entity."""
     return f"{_PREFIX}:facets:{_safe(entity)}:{_safe(tenant)}"
+
+
+def bitmaps_key(entity: str, tenant: str) -> str:
+    """The Redis key of the bitmaps of one tenant's rows of one entity."""
+    return f"{_PREFIX}:bitmaps:{_safe(entity)}:{_safe(tenant)}"
 
 
 def aggregates_key(aggregate: str, tenant: str) -> str:
@@ -64,12 +72,20 @@ def organisation_key(tenant: str) -> str:
     return f"{_PREFIX}:organisation:{_safe(tenant)}"
 
 
+def alert_key(incident: str) -> str:
+    """The Redis key that says that people were told of an incident which cannot be recorded."""
+    return f"{_PREFIX}:alert:{_safe(incident)}"
+
+
 __all__ = [
     "AGGREGATE",
     "ALERT",
     "ALERT_DELIVERY",
     "AUDIT_PARTITION",
     "BATCH",
+    "BITMAP",
+    "BITMAP_POSITION",
+    "BITMAP_SET",
     "CAPTURE",
     "DEFINITION",
     "FACET_COUNT",
@@ -81,6 +97,8 @@ __all__ = [
     "SCHEMA",
     "SHARING_EPOCH",
     "aggregates_key",
+    "alert_key",
+    "bitmaps_key",
     "bounded",
     "facets_key",
     "moment_key",

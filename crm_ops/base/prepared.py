@@ -1,7 +1,7 @@
 """Runs a query that is asked again and again: planned once for each connection, not each time.
 
-For queries by a key only, whose plan suits every value. psycopg keeps what it prepared; a connection
-whose `prepare_threshold` is None (behind a pooler that cannot keep it) is asked as usual.
+For queries by a key only, whose plan suits every value. psycopg keeps what it prepared; where its
+`prepare_threshold` is None (behind a pooler that cannot keep it) the query is asked as usual.
 """
 
 from __future__ import annotations

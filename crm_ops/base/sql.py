@@ -103,9 +103,15 @@ def run(
     return connection.exec_driver_sql(text, {**(values or {}), **more})
 
 
+def stream(connection: Connection, text: str, **values: Any) -> CursorResult[Any]:
+    """Run one SELECT whose rows are too large to be held together; they come a few at a time."""
+    few = {"stream_results": True, "max_row_buffer": 16}
+    return connection.exec_driver_sql(text, values, execution_options=few)
+
+
 def _holdable(text: str) -> bool:
     """Whether a text in PostgreSQL can hold it: no NUL, and no half of a surrogate pair."""
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
-__all__ = ["Relation", "choose", "identifier", "literal", "readable", "run", "usable"]
+__all__ = ["Relation", "choose", "identifier", "literal", "readable", "run", "stream", "usable"]

@@ -131,11 +131,20 @@ class Alerts(Part):
         return self
 
 
+class Metrics(Part):
+    """What is emitted by Airflow's own stats beside the figures of jobs and entities."""
+
+    tenants: bool = Field(
+        default=False, description="Also the rows and the freshness of each tenant, by name."
+    )
+
+
 __all__ = [
     "Alerts",
     "AppriseChannel",
     "Channel",
     "EmailChannel",
+    "Metrics",
     "SlackChannel",
     "WebhookChannel",
     "name",

@@ -15,7 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from crm_ops.catalog import references
 from crm_ops.catalog.aggregates import Aggregate
-from crm_ops.catalog.alerts import Alerts
+from crm_ops.catalog.alerts import Alerts, Metrics
 from crm_ops.catalog.audit import Audit
 from crm_ops.catalog.entities import Entity, Tenancy
 from crm_ops.catalog.facets import known_zone
@@ -39,6 +39,11 @@ class Limits(Part):
     rows_per_batch: int = Field(
         default=2_000_000, ge=1, description="Tenants are put together up to so many rows."
     )
+    bitmaps_from_rows: int = Field(
+        default=20_000,
+        ge=1,
+        description="From so many rows of a tenant on, bitmaps count what a search filters.",
+    )
     ledger_days: int = Field(
         default=90, ge=1, le=36_500, description="Runs and alerts are forgotten after so many days."
     )
@@ -61,6 +66,9 @@ class Catalog(Part):
     sharing: Sharing | None = Field(default=None, description="Who may see what, if it is warmed.")
     alerts: Alerts = Field(
         default_factory=Alerts, description="What counts as wrong, and who is told."
+    )
+    metrics: Metrics = Field(
+        default_factory=Metrics, description="What else is emitted by Airflow's stats."
     )
     limits: Limits = Field(default_factory=Limits, description="Bounds that prevent harm.")
     jobs: Jobs = Field(description="When each job runs, how long it may take, and in which pool.")

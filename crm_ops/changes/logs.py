@@ -71,6 +71,13 @@ def parts(catalog: Catalog, name: str, columns: Collection[str]) -> list[str]:
     return sorted({*entity.facets, *catalog.aggregates} if whose else found)
 
 
+def relation(entity: str, facet: str | None = None) -> Relation:
+    """The log of an entity's own table, or of the link table of one of its facets."""
+    # No name of the catalog holds a dot: the parts cannot be taken for another entity's.
+    own = ("log", entity) if facet is None else ("link", f"{entity}.{facet}")
+    return Relation(names.SCHEMA, names.bounded(*own))
+
+
 def _tables(entity: Entity) -> Iterator[Relation]:
     yield Relation.parse(entity.table)
     for facet in entity.facets.values():
@@ -98,10 +105,13 @@ def _logs(catalog: Catalog, name: str, found: Mapping[Relation, tables.Table]) -
 
 def _columns(catalog: Catalog, name: str) -> Iterator[str]:
     entity = catalog.entities[name]
+    # Bitmaps hold rows, not numbers: they must know which row changed.
+    yield entity.key
     if isinstance(catalog.tenancy, ColumnTenancy) and entity.tenant is not None:
         yield entity.tenant
     for facet in entity.splits().values():
-        yield entity.key if isinstance(facet, LinkFacet) else facet.column
+        if not isinstance(facet, LinkFacet):
+            yield facet.column
     for aggregate in catalog.aggregates.values():
         if aggregate.entity == name:
             yield from aggregate.columns()
@@ -123,12 +133,10 @@ def _log(
             f"{table.relation} has no column {', '.join(missing)}, which {entity} is counted by;"
             " mend the catalog, see `crm-ops catalog validate`"
         )
-    # No name of the catalog holds a dot: the parts cannot be taken for another entity's.
-    own = ("log", entity) if facet is None else ("link", f"{entity}.{facet}")
     return Log(
         entity,
         facet,
-        Relation(names.SCHEMA, names.bounded(*own)),
+        relation(entity, facet),
         table.relation,
         {column: _type(table.columns[column]) for column in columns},
         tuple(dict.fromkeys((*columns, *filtered))),
@@ -156,4 +164,4 @@ def _type(type_name: str) -> str:
     return _MODIFIER.sub("", type_name) if type_name.startswith(_UNBOUNDED) else type_name
 
 
-__all__ = ["AT", "SIGN", "Log", "parts", "read"]
+__all__ = ["AT", "SIGN", "Log", "parts", "read", "relation"]

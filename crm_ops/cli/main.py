@@ -20,6 +20,7 @@ from crm_ops.cli import (
     search,
     settings,
     status,
+    trigger,
     up,
     verify,
 )
@@ -32,6 +33,7 @@ app = typer.Typer(
     add_completion=True,
 )
 app.command("run")(run.command)
+app.command("trigger")(trigger.command)
 app.command("status")(status.command)
 app.command("search")(search.command)
 app.command("report")(report.command)

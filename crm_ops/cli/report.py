@@ -14,6 +14,9 @@ from crm_ops.base import errors
 from crm_ops.cli import asked, options, output
 from crm_ops.read.answers import Group, Report
 
+# What a spreadsheet takes for a formula begins so, also after what it leaves out.
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
 # What --by says for a report that is split by nothing.
 NOTHING = "nothing"
 
@@ -96,7 +99,12 @@ def _headings(report: Report, rows: list[dict[str, object]]) -> list[str]:
 def _csv(headings: list[str], rows: list[dict[str, object]]) -> None:
     writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _harmless(cell) for name, cell in row.items()} for row in rows)
+
+
+def _harmless(cell: object) -> object:
+    """A text that a spreadsheet would run as a formula, with an apostrophe in front."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULAS) else cell
 
 
 def _show(report: Report, rows: list[dict[str, object]]) -> None:

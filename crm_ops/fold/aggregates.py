@@ -2,7 +2,7 @@
 
 A pure function of the catalog and the column types. One scan serves all aggregates of an entity
 that measure the same: each set of dimensions is one grouping set. Sums are numeric; sum and count
-are stored, averages are derived. What does not differ is not written.
+are stored, averages are derived.
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from crm_ops.base import errors, sql
-from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.aggregates import Aggregate
 from crm_ops.catalog.facets import ColumnFacet, LinkFacet
-from crm_ops.fold import notes, rows, splits
+from crm_ops.fold import rows, splits
 
 # GROUPING() takes at most 31 arguments.
 _MOST_KEYS = 31
@@ -147,45 +146,6 @@ def _scan(
 """
 
 
-def rebuild(counted: rows.Counted) -> str:
-    """One statement that makes the stored figures equal the recount.
-
-    Binds `entity`, `aggregates` (those to write) and `tenants` (text arrays), `limit`, and what
-    `notes.noted` binds; returns one row as the facets' statement does.
-    """
-    key = "ARRAY[aggregate, tenant, measured] || dimensions"
-    return f"""
-WITH fresh AS MATERIALIZED (
-{recount(counted)}
-), over AS MATERIALIZED (
-  SELECT tenant, aggregate, count(*) AS buckets FROM fresh WHERE measured = ''
-  GROUP BY tenant, aggregate HAVING count(*) > %(limit)s
-), gone AS (
-  DELETE FROM {AGGREGATE.quoted} AS stored
-  WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
-    AND NOT EXISTS (SELECT FROM over)
-    AND {key} NOT IN (SELECT {key} FROM fresh)
-  RETURNING 1
-), kept AS (
-  INSERT INTO {AGGREGATE.quoted} AS stored
-    (aggregate, tenant, dimensions, measured, n, total, low, high)
-  SELECT aggregate, tenant, dimensions, measured, n, total, low, high FROM fresh
-  WHERE aggregate <> '' AND NOT EXISTS (SELECT FROM over)
-  ON CONFLICT (aggregate, tenant, dimensions, measured) DO UPDATE
-  SET n = excluded.n, total = excluded.total, low = excluded.low, high = excluded.high
-  WHERE (stored.n, stored.total, stored.low, stored.high)
-        IS DISTINCT FROM (excluded.n, excluded.total, excluded.low, excluded.high)
-  RETURNING 1
-), noted AS (
-{notes.noted("aggregates", "SELECT tenant, n AS counted FROM fresh WHERE aggregate = ''")}
-)
-SELECT coalesce((SELECT sum(n) FROM fresh WHERE aggregate = ''), 0)::bigint AS seen,
-       (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
-       coalesce((SELECT json_agg(json_build_array(tenant, aggregate, buckets)) FROM over), '[]')
-         AS over
-"""
-
-
 def dimensions(counted: rows.Counted, declared: Mapping[str, Aggregate]) -> dict[str, splits.Split]:
     """Every dimension that some aggregate uses, once."""
     found: dict[str, splits.Split] = {}
@@ -294,4 +254,4 @@ def _joined(*parts: str) -> str:
     return ", ".join(parts)
 
 
-__all__ = ["changes", "dimensions", "has_extremes", "members", "of_entity", "rebuild", "recount"]
+__all__ = ["changes", "dimensions", "has_extremes", "members", "of_entity", "recount"]

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.state import State
-from crm_ops.fold import definition, recount, rows, statement
+from crm_ops.fold import bitmaps, definition, recount, rows, statement
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ def within(
     connection: sa.Connection, counted: rows.Counted, state: State, *, as_of: datetime
 ) -> Drained:
     """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
+    moved = bitmaps.pending(connection, counted)
     row = sql.run(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()
@@ -54,6 +55,7 @@ def within(
     _sweep(connection, counted, row)
     found = _impossible(connection, counted, row)
     load = statements.load("crm_ops.fold")
+    bitmaps.settle(connection, counted, moved, as_of=as_of)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     written = row.counts + row.figures

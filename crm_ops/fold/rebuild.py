@@ -20,7 +20,7 @@ from crm_ops.base import database, errors, sql
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.changes import state as changes
 from crm_ops.changes.state import State
-from crm_ops.fold import definition, drain, links, recount, refresh, rows
+from crm_ops.fold import bitmaps, definition, drain, links, recount, refresh, rows
 from crm_ops.fold.definition import Kind
 
 _log = logging.getLogger(__name__)
@@ -125,6 +125,10 @@ def _count(
             for each in definition.KINDS
             if captured or each == kind
         }
+        if captured:
+            bitmaps.anew(connection, counted, group, as_of=as_of)
+        else:
+            bitmaps.drop(connection, counted, group)
         return counts[kind]
 
 

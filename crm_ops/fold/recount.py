@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
-from crm_ops.fold import aggregates, definition, facets, rows
+from crm_ops.fold import aggregates, definition, facets, replacement, rows
 from crm_ops.fold.definition import Kind
 
 
@@ -40,7 +40,8 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
     row = sql.run(
         connection,
         "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-        " set_config('work_mem', '256MB', true), set_config('synchronous_commit', 'on', true),"
+        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '256MB', true),"
+        " set_config('synchronous_commit', 'on', true),"
         " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
         timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
     ).one()
@@ -72,14 +73,20 @@ def within(
             names = [*made_with.parts, *_declared_before(connection, counted, tenants)]
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
-        statement, bound = aggregates.rebuild(reduced), names
+        fresh, statement, bound = (
+            aggregates.recount(reduced),
+            replacement.aggregate_figures(),
+            names,
+        )
     else:
         reduced = counted if only is None else _only_facets(counted, only)
-        statement = facets.rebuild(reduced)
+        fresh, statement = facets.recount(reduced), replacement.facet_counts()
         bound = None if only is None else ["", *only]
     limit = counted.catalog.limits.distinct_values_per_facet
     seen = written = 0
     for group in visible(connection, counted, tenants):
+        made = f"CREATE TEMPORARY TABLE {replacement.FRESH} ON COMMIT DROP AS"
+        sql.run(connection, f"{made} {fresh}", tenants=group)
         row = sql.run(
             connection,
             statement,
@@ -91,6 +98,7 @@ def within(
             definition=made_with.id,
             captured=captured,
         ).one()
+        sql.run(connection, f"DROP TABLE {replacement.FRESH}")
         if row.over:
             raise TooMany(_reasons(row.over, counted.name, limit))
         seen, written = seen + int(row.seen), written + int(row.written)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors
 from crm_ops.changes import state as changes
-from crm_ops.fold import drain, recount, refresh, rows
+from crm_ops.fold import bitmaps, drain, recount, refresh, rows
 from crm_ops.fold.definition import Kind
 from crm_ops.fold.verify import Difference
 
@@ -36,6 +36,8 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Iterable[Diff
                 recount.within(
                     connection, counted, kind, sound, as_of=as_of, captured=True, only=names
                 )
+                if kind == "facets":
+                    bitmaps.anew(connection, counted, sound, as_of=as_of)
         except recount.TooMany as error:
             raise errors.TenantsFailed(error.failures) from error
     return True

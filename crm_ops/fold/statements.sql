@@ -81,6 +81,13 @@ WITH refreshed AS (
 ), figures AS (
     DELETE FROM crm_ops.aggregate
     WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[]) RETURNING 1
+), sets AS (
+    DELETE FROM crm_ops.bitmap_set
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING id
+), positions AS (
+    DELETE FROM crm_ops.bitmap_position USING sets WHERE set_id = sets.id
+), bitmaps AS (
+    DELETE FROM crm_ops.bitmap USING sets WHERE set_id = sets.id
 )
 SELECT (SELECT count(*) FROM counts) + (SELECT count(*) FROM figures) AS removed;
 

@@ -11,13 +11,15 @@ import sqlalchemy as sa
 from crm_ops.base import database, sql, statements
 from crm_ops.base.names import AGGREGATE, FACET_COUNT
 from crm_ops.changes import state as changes
-from crm_ops.fold import aggregates, drain, facets, recount, refresh, rows
+from crm_ops.fold import aggregates, bitmap_proof, drain, facets, recount, refresh, rows
 from crm_ops.fold.definition import KINDS, Kind
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure that differs: `served` is what `place` ("table" or "redis") has, None for nothing.
+    """A figure that differs: `served` is what `place` has, None for nothing.
+
+    `place` is "table", "redis" or "bitmaps".
 
     `bucket` is a facet's, or the dimensions of an aggregate's group and what is measured.
     """
@@ -66,6 +68,12 @@ def compare(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) ->
                 rows_ = _compare(connection, counted, kind, group)
                 figures += rows_[0].figures if rows_ else 0
                 found += _differences(counted.name, kind, rows_)
+        for each in bitmap_proof.compare(connection, counted, chosen):
+            figures += each.bitmaps
+            found += [
+                Difference(counted.name, each.tenant, "bitmaps", "facets", *cell)
+                for cell in each.cells
+            ]
         wrong = {each.tenant for each in found}
         proved = [tenant for tenant in chosen if tenant not in wrong]
         statement = statements.load("crm_ops.fold")["proved"]

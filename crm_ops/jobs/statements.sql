@@ -190,3 +190,25 @@ FROM (
 ) AS alert
 ORDER BY alert.recovered_at IS NOT NULL, alert.opened_at DESC, alert.id DESC
 LIMIT %(most)s;
+
+-- name: forget_runs
+-- Deletes some of the runs that began before a moment, but the newest and the newest success of each
+-- job; what another deletes at the same moment is left to it.
+WITH old AS MATERIALIZED (
+    SELECT id FROM crm_ops.run
+    WHERE started_at < %(before)s AND state <> 'running'
+      AND id NOT IN (
+          SELECT max(id) FROM crm_ops.run GROUP BY job
+          UNION ALL
+          SELECT max(id) FROM crm_ops.run WHERE state = 'success' GROUP BY job)
+    ORDER BY started_at LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM crm_ops.run USING old WHERE run.id = old.id;
+
+-- name: forget_alerts
+-- Deletes some of the alerts that were over before a moment.
+WITH old AS MATERIALIZED (
+    SELECT id FROM crm_ops.alert WHERE recovered_at < %(before)s
+    ORDER BY id LIMIT %(rows)s FOR UPDATE SKIP LOCKED
+)
+DELETE FROM crm_ops.alert USING old WHERE alert.id = old.id;

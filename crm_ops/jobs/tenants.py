@@ -69,7 +69,8 @@ def read(
 ) -> Page:
     """The tenants whose key holds `search`, in the order of `sort`, `limit` of them from `offset`.
 
-    Raises ParameterError where the order is unknown or the page has no sensible size.
+    Raises ParameterError where the order is unknown, the page has no sensible size, or nothing can
+    match.
     """
     if sort not in _ORDERS:
         raise errors.ParameterError(
@@ -77,6 +78,8 @@ def read(
         )
     if not 1 <= limit <= _MOST or offset < 0:
         raise errors.ParameterError(f"a page holds 1 to {_MOST} tenants, from 0 on")
+    if "\0" in search:
+        raise errors.ParameterError("no tenant's key holds a NUL, so none can be searched for")
     statement = statements.load("crm_ops.jobs")["tenants"].replace("@order", _ORDERS[sort])
     rows = sql.run(connection, statement, search=search, limit=limit, offset=offset).all()
     return Page(tuple(_tenant(row) for row in rows), rows[0].total if rows else 0, now)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, sql, statements
+from crm_ops.base import database, rest, sql, statements
 from crm_ops.base.results import JobResult
-from crm_ops.local import rest
 
 
 def read(engine: sa.Engine, job: str, run: rest.Run, *, failed: list[str], page: str) -> JobResult:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crm_ops.base import database, sql, statements
-from crm_ops.local import airflow, connections, databases, rest, services
+from crm_ops.base import database, rest, sql, statements
+from crm_ops.local import airflow, connections, databases, services
 from crm_ops.local.layout import Layout
 from crm_ops.local.processes import Program
 from crm_ops.local.services import Note, Services

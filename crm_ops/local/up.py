@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors
+from crm_ops.base import database, errors, rest
 from crm_ops.base.results import JobResult
-from crm_ops.local import outcome, ports, rest, services, startup
+from crm_ops.local import outcome, ports, services, startup
 from crm_ops.local.layout import Layout
 from crm_ops.local.services import Note, Services
 
@@ -119,7 +119,7 @@ def _engine(url: str) -> Iterator[sa.Engine]:
 
 def _client(base: Services, port: int) -> rest.Airflow:
     url = f"http://{ports.LOOPBACK}:{port}"
-    return rest.Airflow(url, user="admin", password=base.credentials.airflow_admin)
+    return rest.Airflow(url, rest.Login("admin", base.credentials.airflow_admin))
 
 
 __all__ = ["Stack", "stack"]

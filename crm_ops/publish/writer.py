@@ -47,6 +47,12 @@ class Written:
     outdated: int = 0
     bytes: int = 0
 
+    def __add__(self, other: Written) -> Written:
+        """Both together."""
+        return Written(
+            self.values + other.values, self.outdated + other.outdated, self.bytes + other.bytes
+        )
+
 
 def write(client: store.Client, values: Iterable[Value], *, now: datetime) -> Written:
     """Write all `values`; safe to repeat, and to run beside another writer."""
@@ -59,7 +65,7 @@ def write(client: store.Client, values: Iterable[Value], *, now: datetime) -> Wr
             for value in chunk:
                 script(
                     keys=[value.key],
-                    args=[value.encoded, _padded(value.version), _lifetime_s(value.key), ceiling],
+                    args=[value.encoded, _padded(value.version), lifetime_s(value.key), ceiling],
                     client=pipeline,
                 )
             kept = sum(pipeline.execute())
@@ -79,9 +85,9 @@ def _padded(version: int) -> str:
     return f"{version:0{VERSION_DIGITS}d}"
 
 
-def _lifetime_s(key: str) -> int:
+def lifetime_s(key: str) -> int:
     """The lifetime and a jitter that is the key's own, so that keys do not expire together."""
     return int(LIFETIME.total_seconds()) + random.Random(key).randrange(_JITTER_S)  # noqa: S311
 
 
-__all__ = ["LIFETIME", "Value", "Written", "write"]
+__all__ = ["LIFETIME", "Value", "Written", "lifetime_s", "write"]

@@ -8,8 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Literal
 
-Source = Literal["redis", "table", "sql"]
-"""Where figures come from: Redis, our table in PostgreSQL, or a count of the CRM's rows."""
+Source = Literal["redis", "table", "bitmaps", "sql"]
+"""Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Facet:
 class Step:
     """One thing that was done for an answer: where, why, how long it took, and its SQL if any."""
 
-    where: Literal["redis", "postgres"]
+    where: Literal["redis", "postgres", "process"]
     what: str
     took_ms: float
     statement: str | None = None

@@ -40,17 +40,20 @@ class Question:
     """A search that can be asked.
 
     `rows` are the tenant's, as far as the user may see them and the text finds them; `filters` keep
-    some of them by facet. `plain` says that nothing but the tenant narrows them.
+    some of them by facet, `buckets` says by name what each wants. `whole` says that nothing but
+    filters narrows the tenant's rows, `plain` that nothing at all does.
     """
 
     layout: Layout
     tenant: str
     rows: Condition
     filters: Mapping[str, Condition]
+    buckets: Mapping[str, Sequence[str | None]]
     order: Order
     limit: int
     after: Position | None
     not_older_than: datetime | None
+    whole: bool
     plain: bool
     fingerprint: bytes
 
@@ -70,8 +73,14 @@ def make(
     signing_key: bytes | None,
 ) -> Question:
     """The search; raises `ParameterError` naming what is wrong with it and what there is."""
-    if not 0 <= limit <= MOST_ROWS:
-        raise errors.ParameterError(f"limit is {limit}; it goes from 0 to {MOST_ROWS:,}")
+    # A request brings texts; they would fail far from here, or not at all.
+    if type(limit) is not int or not 0 <= limit <= MOST_ROWS:
+        raise errors.ParameterError(
+            f"limit is {str(limit)[:60]!r}; it is a whole number from 0 to {MOST_ROWS:,}"
+        )
+    for what, given in (("text", text), ("sort", sort), ("after", after)):
+        if not isinstance(given, str | None):
+            raise errors.ParameterError(f"{what} is {type(given).__name__}; give text")
     check_moment(not_older_than, now)
     rows = [scope.rows(layout, tenant)]
     if visible is not None:
@@ -98,10 +107,12 @@ def make(
             name: facet_filter.condition(layout, name, each, f"filter_{at}")
             for at, (name, each) in enumerate(wanted.items())
         },
+        buckets=wanted,
         order=ordered,
         limit=limit,
         after=None if after is None else cursor.decode(after, fingerprint, signing_key),
         not_older_than=not_older_than,
+        whole=len(rows) == 1,
         plain=len(rows) == 1 and not wanted,
         fingerprint=fingerprint,
     )

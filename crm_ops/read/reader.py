@@ -16,6 +16,7 @@ from crm_ops.read import layout, question, reports, search
 from crm_ops.read.access import Access, User
 from crm_ops.read.answers import Answer, Report
 from crm_ops.read.condition import Condition
+from crm_ops.read.kept import Kept
 from crm_ops.read.layout import Layout
 from crm_ops.read.published import Published
 from crm_ops.read.question import Filters, Question, Value, Visible
@@ -42,6 +43,7 @@ class Reader:
         self._catalog = catalog
         self._engine = engine
         self._published = Published(redis)
+        self._kept = Kept()
         self._access = access
         self._signing_key = signing_key
         self._clock = clock
@@ -93,7 +95,7 @@ class Reader:
         def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
             return self._row(asked.tenant, statement, values)
 
-        return search.answer(asked, self._published, ask, signing_key=self._signing_key)
+        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
 
     def report(
         self,
@@ -154,7 +156,7 @@ class Reader:
                 )
             return row
 
-        return search.answer(asked, self._published, ask, signing_key=self._signing_key)
+        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
 
     def _layout(self, entity: str) -> Layout:
         """What the entity's tables are like, looked up at its first use."""

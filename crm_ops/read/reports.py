@@ -24,7 +24,7 @@ from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.dimensions import CURRENCY, Declared, Dimension
 from crm_ops.read.layout import Layout
 from crm_ops.read.question import Filters
-from crm_ops.read.search import Ask
+from crm_ops.read.trips import Ask
 
 
 @dataclass(frozen=True)

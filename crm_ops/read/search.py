@@ -2,45 +2,48 @@
 
 Where nothing narrows the tenant's rows, the counts are those that were precomputed: from Redis, and
 in the query of the page PostgreSQL says whether they are its newest, and if not gives them itself.
-All else is counted at that moment, in one statement with the page.
+Where facets narrow the rows of a large tenant, they are counted with bitmaps. All else is counted
+at that moment, in one statement with the page.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
 from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
-from crm_ops.read import cells, counts, cursor, page
+from crm_ops.read import cells, counts, cursor, filtered, page
 from crm_ops.read.answers import Answer, Bucket, Facet, Source, Step
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.cursor import Position
+from crm_ops.read.kept import Kept
 from crm_ops.read.layout import Layout
 from crm_ops.read.published import Published, consistent
 from crm_ops.read.question import Question
-
-Ask = Callable[[str, Mapping[str, Any]], sa.Row[Any]]
-"""Runs a statement in one round trip to PostgreSQL and gives its one row."""
+from crm_ops.read.trips import Ask, since, timed
 
 _NO_VERSION = -1
 
 
 def answer(
-    question: Question, published: Published, ask: Ask, *, signing_key: bytes | None
+    question: Question, published: Published, held: Kept, ask: Ask, *, signing_key: bytes | None
 ) -> Answer:
     """The answer; asks Redis at most once, and PostgreSQL once if the tenant was ever counted."""
     steps: list[Step] = []
     found = _precomputed(question, published, ask, steps) if question.plain else None
+    if found is None and not question.whole:
+        steps.append(Step("process", "no bitmaps: they know neither texts nor users", 0.0))
+    elif found is None and not question.plain:
+        found = _by_bitmaps(question, published, held, ask, steps)
     if found is None:
         found = _counted(question, ask, steps)
-    figures, source, held = found
-    rows, following = _page(question, held, signing_key)
+    figures, source, shown = found
+    rows, following = _page(question, shown, signing_key)
     return Answer(
         rows=rows,
         total=figures.total,
@@ -62,13 +65,13 @@ def _precomputed(
     began = time.perf_counter()
     layout = question.layout
     held = published.facet_counts(layout, question.tenant)
-    steps.append(Step("redis", "counts" if held else "no usable counts", _since(began)))
+    steps.append(Step("redis", "counts" if held else "no usable counts", since(began)))
     if held is not None and not _fresh(question, held.as_of):
         return None
     if held is not None and question.limit == 0:
         return held, "redis", ()
     statement = _stored(question, _NO_VERSION if held is None else held.version)
-    row = _timed(ask, statement, "page, and counts unless Redis has the newest", steps)
+    row = timed(ask, statement, "page, and counts unless Redis has the newest", steps)
     if row.version is None:
         return None
     if held is not None and held.version == row.version:
@@ -77,6 +80,17 @@ def _precomputed(
     if not _fresh(question, figures.as_of) or not consistent(figures, layout.entity):
         return None
     return figures, "table", row.page or ()
+
+
+def _by_bitmaps(
+    question: Question, published: Published, held: Kept, ask: Ask, steps: list[Step]
+) -> _Found | None:
+    """What was counted with bitmaps, or at once by SQL where there are none."""
+    found = filtered.answer(question, published, held, ask, steps)
+    if found is None or not _fresh(question, found.as_of):
+        return None
+    figures = _figures(question, found.counted, found.as_of, found.total, found.version)
+    return figures, "bitmaps" if found.version else "sql", found.page
 
 
 def live(question: Question) -> Condition:
@@ -91,7 +105,7 @@ def live(question: Question) -> Condition:
 
 
 def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
-    row = _timed(ask, live(question), "page and counts of the rows themselves", steps)
+    row = timed(ask, live(question), "page and counts of the rows themselves", steps)
     total = next(n for facet, _, _, n in row.counts if facet == "")
     return _figures(question, row.counts, row.as_of, total, 0), "sql", row.page or ()
 
@@ -126,13 +140,6 @@ def _paged(question: Question) -> Condition:
         return Condition("NULL::json")
     kept = all_of([question.rows, *question.filters.values()])
     return page.statement(question.layout, question.order, kept, question.after, question.limit)
-
-
-def _timed(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any]:
-    began = time.perf_counter()
-    row = ask(statement.text, statement.values)
-    steps.append(Step("postgres", what, _since(began), statement.text, statement.values))
-    return row
 
 
 def _figures(
@@ -187,8 +194,4 @@ def _fresh(question: Question, as_of: datetime) -> bool:
     return question.not_older_than is None or as_of >= question.not_older_than
 
 
-def _since(began: float) -> float:
-    return (time.perf_counter() - began) * 1000
-
-
-__all__ = ["Ask", "answer", "live"]
+__all__ = ["answer", "live"]

@@ -8,6 +8,9 @@ import sqlalchemy as sa
 from crm_ops.base import settings
 from crm_ops.catalog import load
 from tests.alerts.office import Office
+from tests.jobs.conftest import tools
+
+__all__ = ["office", "tools"]
 
 
 @pytest.fixture

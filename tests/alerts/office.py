@@ -52,6 +52,7 @@ class Office:
     now: datetime = NOON
     runway_days: int | None = 90
     lags: dict[str, Lag] = field(default_factory=dict)
+    unmeasured: bool = False
     runs: int = 0
 
     def later(self, **by: float) -> datetime:
@@ -91,7 +92,8 @@ class Office:
             self.engine,
             self.catalog,
             Occasion(job=job, run=run, **cast("Any", told)),
-            World(at, dict(self.lags), self.runway_days),
+            None if self.unmeasured else World(at, dict(self.lags), self.runway_days),
+            at,
         )
 
     def deliver(self, post: Post) -> Delivered:

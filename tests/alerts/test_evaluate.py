@@ -147,6 +147,12 @@ class TestRunway:
         office.runway_days = 90
         assert office.evaluate(office.run()).recovered == ("runway:crm.audit_log",)
 
+    def test_what_could_not_be_measured_is_not_over(self, office: Office) -> None:
+        office.runway_days = 12
+        office.evaluate(office.run())
+        office.unmeasured = True
+        assert office.evaluate(office.run()).recovered == ()
+
 
 class TestStale:
     def test_the_age_of_data_counts_not_that_of_runs(self, office: Office) -> None:

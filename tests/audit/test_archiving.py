@@ -119,10 +119,6 @@ def test_an_archive_that_is_not_mounted_any_more_is_refused(
     (tmp_path / "disk").rename(tmp_path / "elsewhere")
     logs.run(
         expired,
-        "INSERT INTO crm_ops.audit_link SELECT parent, 2, entry, hash FROM crm_ops.audit_link",
-    )
-    logs.run(
-        expired,
         f"CREATE TABLE {FEBRUARY} PARTITION OF {LOG} FOR VALUES"
         " FROM ('2023-02-01') TO ('2023-03-01')",
     )

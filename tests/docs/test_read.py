@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
+import django
 import httpx
 import pytest
 import sqlalchemy as sa
+from django import conf
+from django.test import Client, override_settings
+from django.urls import path
 from fastapi import FastAPI
 
+import crm_ops
 from crm_ops.base import database, sql, statements
 
 ROOT = Path(__file__).parents[2]
@@ -58,6 +63,7 @@ def docs(
             " VALUES (1, 'one', 12.50, 'EUR', '2025-02-03'), (1, 'two', 7, 'EUR', '2025-03-31')",
         )
     held: dict[str, Any] = {
+        "__name__": "views",
         "database_url": migrated.url.render_as_string(hide_password=False),
         "redis_url": redis_url,
         "signing_key": b"k" * 32,
@@ -92,38 +98,74 @@ def test_the_fastapi_route_answers(docs: dict[str, Any]) -> None:
     found = asyncio.run(ask(status="new")).json()
     refused = asyncio.run(ask(after="nonsense"))
     assert (found["total"], [row["name"] for row in found["rows"]]) == (1, ["Acme works"])
+    assert found["rows"][0]["score"] == "70.00"
+    assert {"facets", "as_of", "source", "next"} < set(found)
+    assert "steps" not in found
     assert refused.status_code == 400
     assert "cursor" in refused.json()["detail"]
 
 
-class _Query(dict[str, list[str]]):
-    """The part of Django's QueryDict that the view uses."""
+class _Session:
+    """The middleware of a CRM: whose session it is."""
 
-    def getlist(self, name: str) -> list[str]:
-        return self.get(name) or []  # type: ignore[return-value]
+    def __init__(self, respond: Callable[[Any], Any]) -> None:
+        self._respond = respond
 
-    def get(self, name: str, default: Any = None) -> Any:
-        return super().get(name, default)
+    def __call__(self, request: Any) -> Any:
+        request.tenant_id = 1
+        return self._respond(request)
 
 
-def test_the_django_view_answers(docs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    django, http = ModuleType("django"), ModuleType("django.http")
-    http.HttpRequest = object  # type: ignore[attr-defined]
-    http.JsonResponse = lambda data, status=200: (status, json.dumps(data, default=str))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "django", django)
-    monkeypatch.setitem(sys.modules, "django.http", http)
+@pytest.fixture
+def django_client(docs: dict[str, Any]) -> Iterator[Client]:
+    """A Django of the page's view and nothing else, called as a browser would."""
     exec(next(code for kind, code in BLOCKS if kind == "django"), docs)
+    urls = ModuleType("urls")
+    urls.urlpatterns = [path("leads", docs["leads"])]  # type: ignore[attr-defined]
+    if not conf.settings.configured:
+        conf.settings.configure(
+            ALLOWED_HOSTS=["testserver"], MIDDLEWARE=[f"{__name__}._Session"], USE_TZ=True
+        )
+        django.setup()
+    with override_settings(ROOT_URLCONF=urls):
+        yield Client()
 
-    status, body = docs["leads"](SimpleNamespace(tenant_id=1, GET=_Query(status=["new"])))
-    assert (status, json.loads(body)["total"]) == (200, 1)
-    assert ["new", None, 1] in json.loads(body)["facets"]["status"]
 
-    status, body = docs["leads"](SimpleNamespace(tenant_id=1, GET=_Query(after="nonsense")))
-    assert (status, "cursor" in json.loads(body)["error"]) == (400, True)
+def test_the_django_view_answers(django_client: Client) -> None:
+    found = django_client.get("/leads", {"status": ["new", "working"]})
+    refused = django_client.get("/leads", {"after": "nonsense"})
+
+    assert found.status_code == 200
+    assert found["Content-Type"] == "application/json"
+    assert (found.json()["total"], found.json()["next"]) == (2, None)
+    assert {row["name"]: row["score"] for row in found.json()["rows"]} == {
+        "Acme works": "70.00",
+        "Bolt": "70.00",
+    }
+    assert ["new", None, 1] in found.json()["facets"]["status"]
+    assert datetime.fromisoformat(found.json()["as_of"]).tzinfo is not None
+    assert (refused.status_code, "cursor" in refused.json()["error"]) == (400, True)
 
 
-def test_importing_the_package_imports_nothing_heavy() -> None:
-    heavy = "{'sqlalchemy', 'redis', 'pydantic'}"
-    code = f"import crm_ops, sys; print(sorted({heavy} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT)
-    assert done.stdout == b"[]\n"
+@pytest.mark.parametrize("page", ["the package", "all of its names"])
+def test_importing_is_light(page: str) -> None:
+    """The package alone loads nothing installed; its names nothing that only jobs or tools need."""
+    names = "" if page == "the package" else "; from crm_ops import *"
+    code = (
+        f"import sys; before = set(sys.modules); import crm_ops{names};"
+        " print(' '.join({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, cwd=ROOT, text=True
+    )
+    loaded = set(done.stdout.split()) - sys.stdlib_module_names - {"crm_ops"}
+    if not names:
+        assert loaded == set()
+    heavy = {"airflow", "typer", "rich", "pyarrow", "adbc_driver_postgresql", "duckdb", "pandas"}
+    assert not loaded & (heavy | {"include", "plugins"})
+
+
+def test_the_package_tells_type_checkers_that_it_is_typed() -> None:
+    assert resources.files(crm_ops).joinpath("py.typed").is_file()
+    assert set(crm_ops.__all__) <= set(dir(crm_ops)) | set(crm_ops._HOMES)
+    assert all(getattr(crm_ops, name) is not None for name in crm_ops.__all__)

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, names, sql, store
+from crm_ops.base import database, errors, names, rest, sql, store
 from crm_ops.base.results import JobResult
 from crm_ops.jobs import ledger, registry
-from crm_ops.local import rest, up
+from crm_ops.local import up
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
@@ -223,7 +223,7 @@ def test_a_dry_run_of_one_tenant_sees_it_and_writes_nothing(
 def test_a_wrong_parameter_is_refused_before_anything_runs(
     stack: up.Stack, conf: dict[str, Any]
 ) -> None:
-    with pytest.raises(errors.LocalError, match=r": 400 .*Invalid input for param"):
+    with pytest.raises(errors.ParameterError, match=r": 400 .*Invalid input for param"):
         stack.airflow.trigger(FACETS, f"test__{time.time_ns()}", conf)
 
 

@@ -41,6 +41,7 @@ def run(engine: sa.Engine, text: str, **values: object) -> None:
 def assert_exact(engine: sa.Engine, rows: list[Order]) -> None:
     """The stored figures are those of `rows`."""
     assert shop.stored_facet_counts(engine) == shop.facet_counts(rows)
+    assert shop.stored_facet_rows(engine) == shop.facet_rows(rows)
     assert shop.printable(shop.stored_aggregate_figures(engine)) == shop.printable(
         shop.aggregate_figures(rows)
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from hashlib import md5
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from pyroaring import BitMap
 
 from crm_ops.base import database, sql
 from crm_ops.catalog.catalog import Catalog
@@ -115,6 +116,7 @@ def catalog(**changed: object) -> Catalog:
                 },
                 "all_orders": {"entity": "order", "measures": {"orders": {"count": "rows"}}},
             },
+            "limits": {"bitmaps_from_rows": 1},
             "jobs": dict.fromkeys(names, timing),
             **changed,
         }
@@ -192,7 +194,12 @@ Count = tuple[str, str, str | None]
 
 def facet_counts(orders: Iterable[Order]) -> dict[Count, int]:
     """(tenant, facet, bucket) -> rows, in plain Python."""
-    found: Counter[Count] = Counter()
+    return {bucket: len(ids) for bucket, ids in facet_rows(orders).items()}
+
+
+def facet_rows(orders: Iterable[Order]) -> dict[Count, set[int]]:
+    """(tenant, facet, bucket) -> the ids of its rows, in plain Python."""
+    found: dict[Count, set[int]] = defaultdict(set)
     for order in orders:
         if order.deleted:
             continue
@@ -208,7 +215,7 @@ def facet_counts(orders: Iterable[Order]) -> dict[Count, int]:
             ("color", _clipped(order.color)),
             *(("tag", _clipped(tag)) for tag in set(order.tags)),
         ):
-            found[tenant, facet, bucket] += 1
+            found[tenant, facet, bucket].add(order.id)
     return dict(found)
 
 
@@ -249,6 +256,27 @@ def stored_facet_counts(engine: sa.Engine) -> dict[Count, int]:
     with database.transaction(engine) as connection:
         rows = sql.run(connection, "SELECT tenant, facet, bucket, n FROM crm_ops.facet_count")
         return {(row.tenant, row.facet, row.bucket): row.n for row in rows}
+
+
+def stored_facet_rows(engine: sa.Engine) -> dict[Count, set[int]]:
+    """The ids of the rows that the library's bitmaps hold."""
+    found: dict[Count, set[int]] = {}
+    with database.transaction(engine) as connection:
+        keys = {
+            (row.set_id, row.position): int(row.key)
+            for row in sql.run(connection, "SELECT * FROM crm_ops.bitmap_position")
+        }
+        stored = sql.run(
+            connection,
+            "SELECT tenant, set_id, facet, bucket, n, bits FROM crm_ops.bitmap"
+            " JOIN crm_ops.bitmap_set ON id = set_id WHERE n <> 0",
+        )
+        for row in stored:
+            positions = BitMap.deserialize(row.bits)
+            assert len(positions) == row.n
+            found[row.tenant, row.facet, row.bucket] = {keys[row.set_id, at] for at in positions}
+    assert len(keys) == sum(len(ids) for (_, facet, _), ids in found.items() if not facet)
+    return found
 
 
 def stored_aggregate_figures(engine: sa.Engine) -> dict[Group, Figures]:

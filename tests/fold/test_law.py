@@ -259,6 +259,9 @@ def _assert_served(house: House) -> None:
     of_redis = published.compare(house.engine, house.redis, counted, EVERYBODY)
     assert (of_redis.behind, of_redis.differences) == (0, ())
     assert of_redis.values == len(EVERYBODY) * (1 + len(catalog.aggregates))
+    # Bitmaps, too, hold the rows that there are.
+    found = verify.compare(house.engine, counted, EVERYBODY)
+    assert (found.unproved, found.differences) == (None, ())
 
 
 def _rows(engine: sa.Engine) -> list[Order]:

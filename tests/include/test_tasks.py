@@ -36,6 +36,13 @@ class Messages:
         return self.values.get(key) if task_ids == "plan" else None
 
 
+class States:
+    """The state that Airflow keeps of an asset."""
+
+    def set(self, _key: str, value: Any) -> None:
+        json.dumps(value)
+
+
 @pytest.fixture
 def crm(database: sa.Engine, connected: None) -> sa.Engine:
     """A database with our tables, that Airflow's connection leads to."""
@@ -50,7 +57,8 @@ def plan(ti: Messages, **params: Any) -> list[dict[str, Any]]:
 def report(ti: Messages, **params: Any) -> tuple[dict[str, Any], dict[Asset, Any]]:
     """What the task returns, and what it says of which asset."""
     outlets, events = [ASSET], defaultdict(SimpleNamespace)
-    figures = tasks.report({**NOTHING_CHOSEN, **params}, ti, outlets, events)
+    asked = {**NOTHING_CHOSEN, **params}
+    figures = tasks.report(asked, ti, "manual__1", outlets, events, {ASSET: States()})
     return figures, {asset: events[asset].extra for asset in outlets}
 
 

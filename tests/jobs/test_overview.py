@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crm_ops.base import database, errors
+from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.results import Done
 from crm_ops.jobs import ledger, overview, registry, status, tenants, trend
 from crm_ops.jobs.overview import Overview
@@ -183,7 +183,8 @@ def test_tenants_are_searched_sorted_and_paged(tools: Tools) -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [{"sort": "as_of; DROP"}, {"limit": 0}, {"limit": 1000}, {"offset": -1}]
+    "asked",
+    [{"sort": "as_of; DROP"}, {"limit": 0}, {"limit": 1000}, {"offset": -1}, {"search": "a\0"}],
 )
 def test_a_page_that_makes_no_sense_is_refused(tools: Tools, asked: dict[str, Any]) -> None:
     with pytest.raises(errors.ParameterError):
@@ -193,3 +194,21 @@ def test_a_page_that_makes_no_sense_is_refused(tools: Tools, asked: dict[str, An
 def test_without_an_audit_log_there_is_no_time_line(tools: Tools) -> None:
     found: Overview = overview.read(without(tools, "audit"))
     assert (found.timeline, found.status.audit, found.minimum_runway_days) == ((), None, None)
+
+
+def test_a_long_ledger_is_not_read_for_the_last_runs(tools: Tools) -> None:
+    """However many runs there are, an index leads to the last ones of each job."""
+    execute(
+        tools.engine,
+        "INSERT INTO crm_ops.run (job, state, started_by, request, started_at, finished_at)"
+        " SELECT 'precompute_facets', 'success', 'a test', '{}', now(), now()"
+        " FROM generate_series(1, 20000)",
+        "ANALYZE crm_ops.run",
+    )
+    load = statements.load("crm_ops.jobs")
+    with database.transaction(tools.engine) as connection:
+        for name in ("last_runs", "trend"):
+            plan = sql.run(
+                connection, f"EXPLAIN {load[name]}", jobs=list(registry.JOBS), most=trend.MOST
+            )
+            assert "Seq Scan on run" not in "\n".join(plan.scalars()), name

@@ -4,9 +4,9 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.base import database as databases
-from crm_ops.base import sql
+from crm_ops.base import rest, sql
 from crm_ops.base.results import JobResult
-from crm_ops.local import outcome, rest
+from crm_ops.local import outcome
 from crm_ops.schema import migrate
 
 RUN_ID = "up__2026-01-01T00:00:00+00:00"

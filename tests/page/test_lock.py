@@ -178,9 +178,7 @@ def test_a_wrong_question_is_refused_in_words(ask: Ask) -> None:
         assert (answer.status_code, answer.json()["error"]) == (400, "wrong_parameter")
 
 
-@pytest.mark.parametrize(
-    "gone", ["airflow.api_fastapi.core_api.security", "fastapi", "include.connections"]
-)
+@pytest.mark.parametrize("gone", ["airflow.api_fastapi.core_api.security", "fastapi"])
 def test_without_what_protects_it_everything_is_denied(
     ask: Ask, monkeypatch: pytest.MonkeyPatch, gone: str
 ) -> None:

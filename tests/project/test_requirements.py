@@ -159,5 +159,6 @@ def _imported(file: Path) -> set[str]:
             found |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             found.add(str(node.module).partition(".")[0])
-    ours = {path.stem for path in ROOT.iterdir()} | {path.stem for path in file.parent.iterdir()}
+    folders = (ROOT, ROOT / "plugins", file.parent)
+    ours = {path.stem for folder in folders for path in folder.iterdir()}
     return found - set(sys.stdlib_module_names) - ours

@@ -410,8 +410,14 @@ def test_counts_are_as_new_as_is_asked_for(
         ({"filters": {"state": object()}}, "a value is object"),
         ({"sort": "color"}, "not sorted by 'color'; declared are placed, size"),
         ({"sort": "id; DELETE FROM x"}, "not sorted by"),
-        ({"limit": -1}, "limit is -1"),
-        ({"limit": 10**9}, "it goes from 0 to 1,000"),
+        ({"limit": -1}, "limit is '-1'"),
+        ({"limit": 10**9}, "a whole number from 0 to 1,000"),
+        ({"limit": "10"}, "a whole number"),
+        ({"limit": True}, "a whole number"),
+        ({"limit": 1.5}, "a whole number"),
+        ({"text": 7}, "text is int"),
+        ({"sort": ["placed"]}, "sort is list"),
+        ({"after": b"x"}, "after is bytes"),
         ({"text": "x" * 1000}, "longer than 200"),
         ({"after": "nonsense"}, "cursor is damaged"),
         ({"after": "x" * 100_000}, "cursor is damaged"),
@@ -440,11 +446,27 @@ def test_thousands_of_values_are_answered(reader: Reader, engine: sa.Engine) -> 
     assert reader.search("order", tenant=1, filters={"state": many}).total == 1
 
 
-def test_a_tenant_without_rows_gets_an_empty_answer(reader: Reader, engine: sa.Engine) -> None:
+@pytest.mark.parametrize("tenant", [3, 424242], ids=["without rows", "unknown"])
+def test_a_tenant_without_rows_gets_an_empty_answer(
+    reader: Reader, engine: sa.Engine, tenant: int
+) -> None:
     fill(engine, Order(1))
-    answer = reader.search("order", tenant=3, filters={"state": "new"})
+    answer = reader.search("order", tenant=tenant, filters={"state": "new"})
     assert (answer.rows, answer.total, answer.next) == ((), 0, None)
     assert desk.shown(answer) == {name: {} for name in desk.FACETS}
+
+
+def test_a_page_whose_rows_went_meanwhile_is_empty_and_the_last(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    fill(engine, *(Order(at) for at in (1, 2, 3)))
+    first = reader.search("order", tenant=1, sort="id", limit=2)
+    with database.transaction(engine) as connection:
+        sql.run(connection, 'DELETE FROM shop."order lines" WHERE id = 3')
+
+    second = reader.search("order", tenant=1, sort="id", limit=2, after=first.next)
+
+    assert (second.rows, second.next, second.total) == ((), None, 2)
 
 
 def test_a_cursor_is_good_for_its_own_search_alone(reader: Reader, engine: sa.Engine) -> None:

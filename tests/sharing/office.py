@@ -5,13 +5,13 @@ Nothing here shares code with the library: its decisions are compared with these
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import database as databases
@@ -42,6 +42,8 @@ _JOBS = ("precompute_facets", "precompute_aggregates", "audit_maintenance", "war
 
 COLUMNS = ("100% text", "stage", "size", "amount", "hot", "born", "seen", "ref")
 READ, WRITE = "read_only", "read_write"
+# A decimal is a number in JSON, not a text.
+_JSON = msgspec.json.Encoder(decimal_format="number")
 
 
 @dataclass
@@ -98,7 +100,7 @@ def fill(engine: sa.Engine, office: Office) -> None:
         "role": list(office.roles),
         '"user"': list(office.users),
         "member": list(office.members),
-        "rule": [(*row[:3], json.dumps(row[3], default=str), *row[4:]) for row in office.rules],
+        "rule": [(*row[:3], _JSON.encode(row[3]).decode(), *row[4:]) for row in office.rules],
         "share": [("lead", *row) for row in office.shares],
         "lead": list(office.leads),
     }

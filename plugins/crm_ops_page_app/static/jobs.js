@@ -41,7 +41,7 @@ export function show(section, data, dags) {
       last ? figures(name, last) : h("p", {}, "It has not run yet."),
       last && (trend(overview.trend[name], TITLES[name]) ?? h("div", { class: "trend" })),
       last?.error && h("p", { class: "error", lang: "en" }, last.error),
-      failed(overview.failed[name]),
+      failed(name, overview.failed[name]),
       foot(name, job, last),
     );
   }
@@ -107,14 +107,14 @@ function waiting(name, { status, caches }) {
   return ["Backlog", plural(backlog, "change")];
 }
 
-function failed(found) {
+function failed(name, found) {
   if (!found) return null;
   const first = Object.entries(found.first);
   const more = found.tenants - first.length;
   return h(
     "details",
-    { class: "failed", "data-key": "failed" },
-    h("summary", { "data-key": "failed-summary" }, `${plural(found.tenants, "tenant")} failed`),
+    { class: "failed", "data-key": `failed-${name}` },
+    h("summary", { "data-key": `failed-summary-${name}` }, `${plural(found.tenants, "tenant")} failed`),
     h("ul", {}, first.map(([tenant, why]) => h("li", {}, h("b", {}, tenant), ` ${why}`))),
     more > 0 && h("p", { class: "quiet" }, `and ${number(more)} more; the ledger has them all`),
   );

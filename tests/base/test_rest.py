@@ -7,8 +7,8 @@ from threading import Thread
 
 import pytest
 
-from crm_ops.base import errors
-from crm_ops.local import ports, rest
+from crm_ops.base import errors, rest
+from crm_ops.local import ports
 
 
 class Stranger(BaseHTTPRequestHandler):
@@ -36,15 +36,15 @@ def stranger() -> Iterator[str]:
 
 def test_nobody_there_is_not_an_answer() -> None:
     url = f"http://{ports.LOOPBACK}:{ports.any_free()}"
-    with rest.Airflow(url, user="admin", password="secret") as airflow:
+    with rest.Airflow(url, rest.Login("admin", "secret")) as airflow:
         assert not airflow.answers()
-        with pytest.raises(errors.LocalError, match="does not answer"):
+        with pytest.raises(errors.AirflowError, match="does not answer"):
             airflow.dags()
 
 
 def test_somebody_elses_server_on_the_port_is_not_ours(stranger: str) -> None:
-    with rest.Airflow(stranger, user="admin", password="secret") as airflow:
+    with rest.Airflow(stranger, rest.Login("admin", "secret")) as airflow:
         assert not airflow.answers()
-        with pytest.raises(errors.LocalError, match="refused POST /auth/token: 401") as told:
+        with pytest.raises(errors.AirflowError, match="refused POST /auth/token: 401") as told:
             airflow.dags()
     assert "secret" not in str(told.value)

@@ -1,16 +1,20 @@
-"""Airflow as the stack speaks to it: its REST API, with the answers as data."""
+"""Airflow by its REST API, with the answers as data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
 from crm_ops.base import errors
+
+# What was asked is not there, or not so: asking again is of no use.
+_WRONG_CALL = (400, 404, 409, 422)
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,31 @@ class TaskRun:
     state: str | None
 
 
-class Airflow:
-    """A logged-in client of the Airflow at `url` (`http://host:port`)."""
+@dataclass(frozen=True)
+class Login:
+    """A user's name and password, by which Airflow gives a token."""
 
-    def __init__(self, url: str, *, user: str, password: str) -> None:
-        self.url = url
-        # Not through a proxy: it is on this machine.
-        self._client = httpx.Client(base_url=url, trust_env=False, timeout=120)
-        self._login = {"username": user, "password": password}
-        self._token = ""
+    user: str
+    password: str = field(repr=False)
+
+
+class Airflow:
+    """A logged-in client of the Airflow at `url` (`http://host:port`, or below a path of it).
+
+    `login` is a user's, or a token that was given before. With `here` it is on this machine, and
+    the proxies of the environment are not for it.
+    """
+
+    def __init__(self, url: str, login: Login | str, *, here: bool = True) -> None:
+        self.url = url.rstrip("/")
+        try:
+            self._client = httpx.Client(base_url=self.url, trust_env=not here, timeout=120)
+        except httpx.InvalidURL as error:
+            raise errors.ParameterError(
+                f"{url!r} is no address of an Airflow; write one such as https://airflow.example.com"
+            ) from error
+        self._login = login if isinstance(login, Login) else None
+        self._token = "" if isinstance(login, Login) else login
 
     def __enter__(self) -> Self:
         return self
@@ -78,7 +98,7 @@ class Airflow:
     def answers(self) -> bool:
         """Whether it is up and ours: what else may be on its port does not know the login."""
         try:
-            return self._client.post("/auth/token", json=self._login).is_success
+            return self._client.post("/auth/token", json=self._credentials()).is_success
         except httpx.TransportError:
             return False
 
@@ -88,18 +108,13 @@ class Airflow:
 
     def token(self) -> str:
         """A new access token, for the header `Authorization: Bearer`."""
-        answer = self._send("POST", "/auth/token", json=self._login)
+        answer = self._send("POST", "/auth/token", json=self._credentials())
         return str(answer["access_token"])
 
     def dags(self) -> dict[str, Dag]:
         """The DAGs by their ids."""
         answer = self._call("GET", "/api/v2/dags", params={"limit": 100})
-        return {
-            dag["dag_id"]: Dag(
-                dag["dag_id"], dag["is_paused"], datetime.fromisoformat(dag["last_parsed_time"])
-            )
-            for dag in answer["dags"]
-        }
+        return {dag["dag_id"]: _dag(dag) for dag in answer["dags"]}
 
     def import_failures(self) -> list[ImportFailure]:
         """The DAG files that could not be imported."""
@@ -127,14 +142,37 @@ class Airflow:
         answer = self._call("GET", "/api/v2/dags/~/dagRuns", params={"run_id_pattern": run_id})
         return {run["dag_id"]: _run(run) for run in answer["dag_runs"]}
 
+    def run(self, run: Run) -> Run:
+        """A run as it is now."""
+        return _run(self._call("GET", self._of(run)))
+
+    def dag(self, dag_id: str) -> Dag:
+        """One DAG."""
+        return _dag(self._call("GET", f"/api/v2/dags/{dag_id}"))
+
     def tasks(self, run: Run) -> list[TaskRun]:
         """The task instances of a run."""
-        path = f"/api/v2/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances"
-        answer = self._call("GET", path, params={"limit": 100})
+        answer = self._call("GET", f"{self._of(run)}/taskInstances", params={"limit": 100})
         return [
             TaskRun(task["task_id"], task["map_index"], task["state"])
             for task in answer["task_instances"]
         ]
+
+    def xcom(self, run: Run, task_id: str, key: str) -> Any:
+        """What a task handed on under a key; None where it did not."""
+        path = f"{self._of(run)}/taskInstances/{task_id}/xcomEntries"
+        held = self._call("GET", path, params={"limit": 100})["xcom_entries"]
+        if key not in {each["key"] for each in held}:
+            return None
+        return self._call("GET", f"{path}/{key}", params={"deserialize": True})["value"]
+
+    def _of(self, run: Run) -> str:
+        return f"/api/v2/dags/{run.dag_id}/dagRuns/{quote(run.run_id, safe='')}"
+
+    def _credentials(self) -> dict[str, str]:
+        if self._login is None:
+            return {}
+        return {"username": self._login.user, "password": self._login.password}
 
     def _call(self, method: str, path: str, **more: Any) -> Any:
         if not self._token:
@@ -145,18 +183,24 @@ class Airflow:
         try:
             answer = self._client.request(method, path, **more)
         except httpx.TransportError as error:
-            raise errors.LocalError(
+            raise errors.AirflowError(
                 f"Airflow at {self.url} does not answer ({error}); see its log"
             ) from error
-        if answer.is_error:
-            raise errors.LocalError(
-                f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}"
-            )
-        return answer.json()
+        if answer.is_success:
+            return answer.json()
+        told = f"Airflow refused {method} {path}: {answer.status_code} {answer.text[:500]}"
+        if answer.status_code in _WRONG_CALL:
+            raise errors.ParameterError(told)
+        raise errors.AirflowError(told)
+
+
+def _dag(answer: Mapping[str, Any]) -> Dag:
+    parsed_at = datetime.fromisoformat(answer["last_parsed_time"])
+    return Dag(answer["dag_id"], answer["is_paused"], parsed_at)
 
 
 def _run(answer: Mapping[str, Any]) -> Run:
     return Run(answer["dag_id"], answer["dag_run_id"], answer["state"])
 
 
-__all__ = ["Airflow", "Dag", "ImportFailure", "Run", "TaskRun"]
+__all__ = ["Airflow", "Dag", "ImportFailure", "Login", "Run", "TaskRun"]

@@ -1,0 +1,163 @@
+"""Cases: what capturing changes costs those who write.
+
+Writes to two tables of equal rows, of which one has our triggers. A client sends prepared updates
+of one row, each with a commit that waits for the disk, 4 clients from threads of one process; the
+server by itself makes them in a loop, without a client or a wait: there nothing but the write and
+the trigger is left to measure.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import psycopg
+import sqlalchemy as sa
+
+from bench import counting
+from bench.case import OURS, Case
+from bench.setup import Setup
+from crm_ops.base import database, sql
+from crm_ops.changes import ddl, logs
+from crm_ops.fold.rows import Counted
+
+_ROWS = 100_000
+_UPDATES = 500
+
+
+def run(setup: Setup) -> None:
+    """Measure writes to leads."""
+    report = setup.report("writing", "Writing beside our triggers", __doc__)
+    lead = counting.counted(setup.engine, setup.catalog, "lead")
+    for case in write_cases(setup.engine, lead, setup.database_url):
+        report.case(case, max(setup.rounds, 9))
+
+
+def write_cases(engine: sa.Engine, counted: Counted, url: str) -> list[Case]:
+    """Writes to a table with our triggers against writes to one without."""
+    plain, captured = (sql.Relation("public", f"bench_{name}") for name in ("plain", "captured"))
+    for relation in (plain, captured):
+        with database.transaction(engine) as connection:
+            sql.run(connection, f"DROP TABLE IF EXISTS {relation.quoted} CASCADE")
+            sql.run(
+                connection,
+                f"CREATE TABLE {relation.quoted} (LIKE {counted.table.quoted} INCLUDING ALL)",
+            )
+            columns = _columns(connection, relation)
+            sql.run(
+                connection,
+                f"INSERT INTO {relation.quoted} ({columns}) OVERRIDING SYSTEM VALUE"
+                f" SELECT {columns} FROM {counted.table.quoted} ORDER BY id LIMIT {_ROWS}",
+            )
+    with database.transaction(engine) as connection:
+        log = logs.read(connection, counted.catalog, counted.name)[0]
+    log = replace(log, relation=sql.Relation("public", "bench_log"), source=captured)
+    with database.transaction(engine) as connection:
+        sql.run(connection, f"DROP TABLE IF EXISTS {log.relation.quoted}")
+        for statement in (ddl.table(log), ddl.function(log), *ddl.triggers(log, captured)):
+            sql.run(connection, statement)
+
+    def case(title: str, about: str, write: Callable[[sql.Relation], object]) -> Case:
+        ways = {"without triggers": lambda: write(plain), OURS: lambda: write(captured)}
+
+        def prepare() -> None:
+            with database.autocommit(engine) as connection:
+                sql.run(connection, f"TRUNCATE {log.relation.quoted}")
+                for relation in (plain, captured):
+                    sql.run(connection, f"VACUUM {relation.quoted}")
+
+        return Case(title, about, ways, prepare)
+
+    return [
+        *(
+            case(
+                f"single-row updates by {clients} client(s)",
+                f"{_UPDATES:,} of each, a commit to disk each",
+                partial(_by_clients, url, clients=clients),
+            )
+            for clients in (1, 4)
+        ),
+        *(
+            case(
+                f"single-row updates by the server itself, {clients} session(s)",
+                f"{2_000 * clients:,} updates, a commit each",
+                partial(_singly, engine, clients=clients),
+            )
+            for clients in (1, 4)
+        ),
+        case(
+            "one update of 10,000 rows",
+            "one statement",
+            lambda relation: _update(engine, relation, 10_000),
+        ),
+        case("COPY of 100,000 rows", "in, then rolled back", lambda to: _copy(engine, to)),
+    ]
+
+
+def _columns(connection: sa.Connection, relation: sql.Relation) -> str:
+    keys = sql.run(connection, f"SELECT * FROM {relation.quoted} LIMIT 0").keys()
+    return ", ".join(sql.identifier(key) for key in keys)
+
+
+def _by_clients(url: str, relation: sql.Relation, clients: int) -> None:
+    """Each client updates rows of its own, one after the other."""
+    update = f"UPDATE {relation.quoted} SET status = 'new', score = %s WHERE id = %s"
+
+    def write(client: int) -> None:
+        with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
+            connection.execute("SET synchronous_commit = on")
+            (low,) = connection.execute(f"SELECT min(id) FROM {relation.quoted}").fetchone() or (0,)
+            for at in range(_UPDATES):
+                row = low + (at * 37 + client * 7919) % _ROWS
+                connection.execute(update, (at % 100, row))
+
+    threads = [threading.Thread(target=write, args=(each,)) for each in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _singly(engine: sa.Engine, relation: sql.Relation, clients: int) -> None:
+    def write(client: int) -> None:
+        with database.autocommit(engine) as connection:
+            sql.run(
+                connection,
+                "DO $$ BEGIN FOR i IN 1..2000 LOOP"
+                f" UPDATE {relation.quoted} SET status = 'new', score = i %% 100"
+                f" WHERE id = (SELECT min(id) FROM {relation.quoted})"
+                f" + (i * 37 + {client}) %% {_ROWS};"
+                " COMMIT; END LOOP; END $$",
+            )
+
+    threads = [threading.Thread(target=write, args=(each * 7919,)) for each in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _update(engine: sa.Engine, relation: sql.Relation, rows: int) -> None:
+    with database.transaction(engine) as connection:
+        sql.run(
+            connection,
+            f"UPDATE {relation.quoted} SET score = score + 1 WHERE id IN"
+            f" (SELECT id FROM {relation.quoted} LIMIT {rows})",
+        )
+
+
+def _copy(engine: sa.Engine, relation: sql.Relation) -> None:
+    """Load the table's own rows again under other keys; the text is held by the test's client."""
+    with database.transaction(engine, keep=False) as connection:
+        columns = _columns(connection, relation)
+        shown = columns.replace('"id"', '"id" + 1000000000', 1)
+        cursor = connection.connection.cursor()
+        with cursor.copy(f"COPY (SELECT {shown} FROM {relation.quoted}) TO STDOUT") as out:
+            text = b"".join(out)
+        with cursor.copy(f"COPY {relation.quoted} ({columns}) FROM STDIN") as into:
+            into.write(text)
+
+
+__all__ = ["write_cases"]

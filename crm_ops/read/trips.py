@@ -1,0 +1,31 @@
+"""One trip to PostgreSQL for an answer, and what it is told as."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from crm_ops.read.answers import Step
+from crm_ops.read.condition import Condition
+
+Ask = Callable[[str, Mapping[str, Any]], sa.Row[Any]]
+"""Runs a statement in one round trip to PostgreSQL and gives its one row."""
+
+
+def timed(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any]:
+    """Ask, and note the step."""
+    began = time.perf_counter()
+    row = ask(statement.text, statement.values)
+    steps.append(Step("postgres", what, since(began), statement.text, statement.values))
+    return row
+
+
+def since(began: float) -> float:
+    """Milliseconds since a `time.perf_counter()`."""
+    return (time.perf_counter() - began) * 1000
+
+
+__all__ = ["Ask", "since", "timed"]

@@ -1,0 +1,148 @@
+"""Bitmaps say what the counts say, and `verify` sees where they do not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+from pyroaring import BitMap
+
+from crm_ops.base import database, sql
+from crm_ops.fold import rebuild, refresh, verify
+from tests.fold import shop
+from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
+from tests.fold.shop import Order
+
+FEW = 4
+
+
+@pytest.fixture
+def engine(migrated: sa.Engine) -> sa.Engine:
+    shop.build(migrated)
+    apply(migrated, shop.catalog())
+    return migrated
+
+
+def tenants(engine: sa.Engine) -> list[str]:
+    """Those that have bitmaps."""
+    with database.transaction(engine) as connection:
+        found = sql.run(connection, "SELECT tenant FROM crm_ops.bitmap_set ORDER BY tenant")
+        return list(found.scalars())
+
+
+def put(engine: sa.Engine, *orders: Order) -> list[Order]:
+    with database.transaction(engine) as connection:
+        shop.put(connection, orders)
+    return list(orders)
+
+
+def test_only_large_tenants_have_bitmaps(engine: sa.Engine) -> None:
+    counted = shop.counted(shop.catalog(limits={"bitmaps_from_rows": FEW}))
+    put(engine, *(Order(at) for at in range(FEW - 1)), Order(50, 2))
+    settle(engine, counted)
+    assert tenants(engine) == []
+
+    put(engine, Order(60))
+    refresh.fold(engine, counted)
+    assert tenants(engine) == ["1"]
+
+    # Not every row that comes and goes makes them and drops them again.
+    run(engine, 'DELETE FROM shop."order lines" WHERE id IN (1, 60)')
+    refresh.fold(engine, counted)
+    assert tenants(engine) == ["1"]
+    run(engine, 'DELETE FROM shop."order lines"')
+    refresh.fold(engine, counted)
+    assert tenants(engine) == []
+
+
+def test_a_row_keeps_its_position_when_it_is_counted_anew(engine: sa.Engine) -> None:
+    put(engine, *(Order(at) for at in range(5)))
+    settle(engine)
+    before = positions(engine)
+    put(engine, Order(2, state="new"), Order(9))
+    run(engine, 'DELETE FROM shop."order lines" WHERE id = 3')
+    rebuild.facet_counts(engine, shop.counted(), EVERYBODY)
+
+    after = positions(engine)
+    assert {key: at for key, at in after.items() if key != "9"} == {
+        key: at for key, at in before.items() if key != "3"
+    }
+    assert after["9"] not in before.values()
+    assert_exact(engine, [Order(0), Order(1), Order(2, state="new"), Order(4), Order(9)])
+
+
+def positions(engine: sa.Engine) -> dict[str, int]:
+    with database.transaction(engine) as connection:
+        found = sql.run(connection, "SELECT key, position FROM crm_ops.bitmap_position")
+        return {row.key: row.position for row in found}
+
+
+def test_a_bitmap_that_is_not_as_its_count_is_made_anew_at_its_next_change(
+    engine: sa.Engine,
+) -> None:
+    rows = put(engine, *(Order(at, state="new") for at in range(5)))
+    settle(engine)
+    harm(engine, BitMap([1]), n=1)
+    rows += put(engine, Order(7, state="won"))
+
+    refresh.fold(engine, shop.counted())
+
+    assert_exact(engine, rows)
+
+
+@pytest.mark.parametrize("same_number", [True, False])
+def test_verify_finds_a_bitmap_that_holds_other_rows(engine: sa.Engine, same_number: bool) -> None:
+    rows = put(engine, Order(1, state="new"), Order(2, state="new"), Order(3, size=Decimal(1)))
+    settle(engine)
+    harm(engine, BitMap([0, 2] if same_number else [0]), n=2 if same_number else 1)
+
+    (found,) = [
+        each
+        for each in verify.compare(engine, shop.counted(), EVERYBODY).differences
+        if each.place == "bitmaps"
+    ]
+
+    assert (found.tenant, found.name, found.bucket) == ("1", "state", "new")
+    verify.distrust(engine, shop.counted(), ["1"])
+    settle(engine)
+    assert_exact(engine, rows)
+    assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()
+
+
+def harm(engine: sa.Engine, bits: BitMap, *, n: int) -> None:
+    run(
+        engine,
+        "UPDATE crm_ops.bitmap SET bits = %(bits)s, n = %(n)s"
+        " WHERE facet = 'state' AND bucket = 'new'",
+        bits=bits.serialize(),
+        n=n,
+    )
+
+
+def test_a_tenant_whose_keys_are_not_its_rows_own_has_no_bitmaps(engine: sa.Engine) -> None:
+    run(engine, 'ALTER TABLE shop."order lines" DROP CONSTRAINT "order lines_pkey"')
+    settle(engine)
+    for _ in range(2):
+        run(engine, 'INSERT INTO shop."order lines" (id, company_id) VALUES (1, 1)')
+    refresh.fold(engine, shop.counted())
+    refresh.fold(engine, shop.counted())
+
+    with database.transaction(engine) as connection:
+        why = sql.run(connection, "SELECT unusable FROM crm_ops.bitmap_set").scalar_one()
+        assert sql.run(connection, "SELECT count(*) FROM crm_ops.bitmap").scalar_one() == 0
+    assert "is not one row's alone" in why
+    assert shop.stored_facet_counts(engine)["1", "", None] == 2
+
+
+def test_many_positions_of_rows_that_went_are_given_up(engine: sa.Engine) -> None:
+    rows = put(engine, *(Order(at) for at in range(3)))
+    settle(engine)
+    run(engine, "UPDATE crm_ops.bitmap_set SET positions = 70000")
+    rows += put(engine, Order(9))
+
+    refresh.fold(engine, shop.counted())
+
+    assert max(positions(engine).values()) == 3
+    assert_exact(engine, [replace(row) for row in rows])

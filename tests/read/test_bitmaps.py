@@ -1,0 +1,315 @@
+"""Searches of tenants whose rows are kept in bitmaps: exact, as of a moment, in one trip."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from crm_ops.base import database, names, sql, store
+from crm_ops.changes import install
+from crm_ops.fold import refresh
+from crm_ops.publish import bitmap_codec, latest
+from crm_ops.read import kept
+from crm_ops.read.reader import Reader
+from tests.fold import shop
+from tests.fold.capturing import apply, settle
+from tests.fold.orders import orders as any_order
+from tests.fold.shop import Order
+from tests.read import desk
+from tests.read.test_search import fill, filters, ids
+
+property_test = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+numbered = st.lists(any_order, max_size=25).map(
+    lambda found: [shop.moved(order, id=at) for at, order in enumerate(found)]
+)
+
+
+@pytest.fixture
+def engine(engine: sa.Engine, migrated: sa.Engine) -> sa.Engine:
+    apply(migrated, desk.CATALOG)
+    return engine
+
+
+def count(engine: sa.Engine) -> None:
+    settle(engine, shop.counted(desk.CATALOG))
+
+
+def fold(engine: sa.Engine) -> None:
+    refresh.fold(engine, shop.counted(desk.CATALOG))
+
+
+def put(engine: sa.Engine, *orders: Order) -> None:
+    with database.transaction(engine) as connection:
+        shop.put(connection, orders)
+
+
+def trips(answer: Any) -> int:
+    return [step.where for step in answer.steps].count("postgres")
+
+
+@property_test
+@given(history=numbered, wanted=filters, tenant=st.sampled_from(desk.EVERYBODY))
+def test_bitmaps_answer_what_looking_through_the_rows_does(
+    reader: Reader,
+    engine: sa.Engine,
+    history: list[Order],
+    wanted: dict[str, list[str | None]],
+    tenant: str,
+) -> None:
+    rows = fill(engine, *history)
+    count(engine)
+    expected = desk.found(rows, tenant, wanted)
+
+    answer = reader.search("order", tenant=tenant, filters=wanted, sort="id", limit=100)
+
+    assert ids(answer) == [order.id for order in expected]
+    assert answer.total == len(expected)
+    assert desk.shown(answer) == desk.counts(rows, tenant, wanted)
+    if wanted and any(desk.tenant_of(row) == tenant and not row.deleted for row in rows):
+        assert answer.source == "bitmaps"
+
+
+@property_test
+@given(
+    before=numbered,
+    after=numbered,
+    wanted=filters.filter(bool),
+    sort=st.sampled_from(["placed", "-placed", "size", "-state %", "id"]),
+    limit=st.integers(1, 5),
+)
+def test_counts_are_as_of_the_fold_and_pages_as_of_now(
+    reader: Reader,
+    engine: sa.Engine,
+    before: list[Order],
+    after: list[Order],
+    wanted: dict[str, list[str | None]],
+    sort: str,
+    limit: int,
+) -> None:
+    before = fill(engine, Order(99, state="new"), *before)
+    count(engine)
+    put(engine, *after)
+    now = {order.id: order for order in [*before, *after]}.values()
+
+    seen: list[int] = []
+    cursor = None
+    while True:
+        answer = reader.search(
+            "order", tenant=1, filters=wanted, sort=sort, limit=limit, after=cursor
+        )
+        assert answer.source == "bitmaps"
+        assert answer.total == len(desk.found(before, "1", wanted))
+        assert desk.shown(answer) == desk.counts(before, "1", wanted)
+        seen += ids(answer)
+        cursor = answer.next
+        if cursor is None:
+            break
+
+    exactly = reader.search(
+        "order", tenant=1, filters=wanted, sort=sort, limit=100, not_older_than=datetime.now(UTC)
+    )
+    assert exactly.source == "sql"
+    assert seen == ids(exactly)
+    assert sorted(seen) == sorted(order.id for order in desk.found(now, "1", wanted))
+
+
+def test_a_reader_that_has_the_bitmaps_takes_one_trip(reader: Reader, engine: sa.Engine) -> None:
+    fill(engine, Order(1, state="new", person=1), Order(2, state="won"))
+    count(engine)
+    first = reader.search("order", tenant=1, filters={"state": "new"})
+    second = reader.search("order", tenant=1, filters={"state": "won"})
+
+    assert (trips(first), trips(second)) == (2, 1)
+    assert (ids(first), ids(second)) == ([1], [2])
+    assert first.facets["person"].buckets[0].label == "Ann"
+
+
+def test_after_a_fold_only_what_changed_is_read(reader: Reader, engine: sa.Engine) -> None:
+    fill(engine, *(Order(at, state="new", person=at % 3) for at in range(9)))
+    count(engine)
+    reader.search("order", tenant=1, filters={"state": "new"})
+    put(engine, Order(4, state="won", person=1))
+    fold(engine)
+
+    answer = reader.search("order", tenant=1, filters={"state": "new"})
+
+    assert (answer.total, len(answer.rows)) == (8, 8)
+    assert any("bitmaps: 2 read" in step.what for step in answer.steps)
+    assert trips(answer) == 2
+    assert trips(reader.search("order", tenant=1, filters={"state": "won"})) == 1
+
+
+def publish(migrated: sa.Engine, client: store.Client) -> None:
+    counted = shop.counted(desk.CATALOG)
+    latest.publish(migrated, client, counted, "facets", desk.EVERYBODY, now=datetime.now(UTC))
+
+
+def test_after_a_fold_redis_has_what_changed_and_postgres_is_asked_once(
+    reader: Reader, engine: sa.Engine, migrated: sa.Engine, quick: store.Client
+) -> None:
+    fill(engine, *(Order(at, state="new", person=at % 3) for at in range(9)))
+    count(engine)
+    publish(migrated, quick)
+    reader.search("order", tenant=1, filters={"state": "new"})
+    for at in range(2):
+        put(engine, Order(at, state="won", person=1))
+        fold(engine)
+        publish(migrated, quick)
+
+        answer = reader.search("order", tenant=1, filters={"state": "new"})
+
+        assert (answer.total, len(answer.rows), trips(answer)) == (8 - at, 8 - at, 1)
+        assert [step.what for step in answer.steps if step.where == "redis"] == [
+            "the bitmaps that changed"
+        ]
+
+
+@pytest.mark.parametrize(
+    "harm", ["list", "garbage", "foreign", "head alone", "older bucket", "later head", "gone"]
+)
+def test_whatever_redis_holds_as_bitmaps_the_numbers_are_right(
+    reader: Reader, engine: sa.Engine, migrated: sa.Engine, quick: store.Client, harm: str
+) -> None:
+    fill(engine, Order(1, state="new"), Order(2, state="new"), Order(3, company=2, state="new"))
+    count(engine)
+    publish(migrated, quick)
+    reader.search("order", tenant=1, filters={"state": "new"})
+    key = names.bitmaps_key("order", "1")
+    new = bitmap_codec.field("state", "new")
+    older = quick.hget(key, new)  # type: ignore[arg-type]
+    put(engine, Order(2, state="won"))
+    fold(engine)
+    publish(migrated, quick)
+    match harm:
+        case "list":
+            quick.delete(key)
+            quick.lpush(key, "x")
+        case "garbage":
+            for field in quick.hkeys(key):  # type: ignore[union-attr]
+                quick.hset(key, field, b"9" * 20 + b" \xff\x00")
+        case "foreign":
+            other = names.bitmaps_key("order", "2")
+            quick.copy(other, key, replace=True)
+        case "head alone":
+            quick.hdel(key, *[f for f in quick.hkeys(key) if f != b"head"])  # type: ignore[union-attr]
+        case "older bucket":
+            quick.hset(key, new, b"9" * 20 + older[20:])  # type: ignore[index]
+        case "later head":
+            head = quick.hget(key, "head")
+            told = bitmap_codec.read_head(head, "order", "1")  # type: ignore[arg-type]
+            assert told is not None
+            later = msgspec.structs.replace(told, version=told.version * 2)
+            quick.hset(key, "head", bitmap_codec.head(later))
+        case "gone":
+            quick.delete(key)
+
+    for _ in range(2):
+        answer = reader.search("order", tenant=1, filters={"state": "new"})
+        assert (ids(answer), answer.total, answer.source) == ([1], 1, "bitmaps")
+        assert desk.shown(answer)["state"] == {"new": 1, "won": 1}
+
+
+def test_two_rows_that_change_places_are_seen_though_no_count_changes(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    fill(engine, Order(1, state="new", size=Decimal(1)), Order(2, state="won"))
+    count(engine)
+    reader.search("order", tenant=1, filters={"state": "new"})
+    put(engine, Order(1, state="won", size=Decimal(1)), Order(2, state="new"))
+    fold(engine)
+
+    answer = reader.search("order", tenant=1, filters={"state": "new"})
+
+    assert ids(answer) == [2]
+    assert desk.shown(answer)["size"] == {None: 1}
+
+
+def test_few_rows_of_many_are_looked_up_as_far_as_the_page_reaches(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    fill(
+        engine,
+        *(
+            Order(at, state="rare" if at % 40 == 0 else "common", placed=begin + timedelta(days=at))
+            for at in range(400)
+        ),
+    )
+    count(engine)
+    reader.search("order", tenant=1, filters={"state": "rare"})
+
+    answer = reader.search("order", tenant=1, filters={"state": "rare"}, sort="-placed", limit=3)
+    assert ids(answer) == [360, 320, 280]
+    looked_up = answer.steps[-1]
+    assert "by its rows' keys" in looked_up.what
+    assert looked_up.values is not None
+    assert len(looked_up.values["page_rows"]) < 8  # type: ignore[arg-type]
+
+    # What is changed after the fold is on the page, or off it, at once.
+    put(engine, Order(360, state="common"), Order(1, state="rare", placed=begin + timedelta(999)))
+    assert ids(
+        reader.search("order", tenant=1, filters={"state": "rare"}, sort="-placed", limit=3)
+    ) == [1, 320, 280]
+
+
+def test_a_filter_that_is_no_union_of_buckets_is_counted_by_sql(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    fill(engine, Order(1, size=Decimal(30)), Order(2, size=Decimal(45)))
+    count(engine)
+    for _ in range(2):
+        answer = reader.search("order", tenant=1, filters={"size": "25..40"})
+        assert (ids(answer), answer.total, answer.source) == ([1], 1, "sql")
+    assert any("within a bucket" in step.what for step in answer.steps)
+
+
+@pytest.mark.parametrize("state", ["new", "nothing"])
+@pytest.mark.parametrize("what", ["set aside", "capture removed", "bitmaps gone"])
+def test_where_bitmaps_cannot_be_trusted_the_rows_are_counted(
+    reader: Reader, engine: sa.Engine, migrated: sa.Engine, what: str, state: str
+) -> None:
+    fill(engine, Order(1, state="new"), Order(2, state="new"))
+    count(engine)
+    reader.search("order", tenant=1, filters={"state": "new"})
+    with database.transaction(migrated) as connection:
+        steps = install.removal(connection)
+        if what == "set aside":
+            sql.run(connection, "UPDATE crm_ops.refresh SET captured = false")
+        if what == "bitmaps gone":
+            sql.run(connection, "DELETE FROM crm_ops.bitmap_set")
+    if what == "capture removed":
+        install.apply(migrated, steps)
+    with database.transaction(migrated) as connection:
+        sql.run(connection, 'DELETE FROM shop."order lines" WHERE id = 2')
+
+    answer = reader.search("order", tenant=1, filters={"state": state})
+
+    expected = [1] if state == "new" else []
+    assert (ids(answer), answer.total, answer.source) == (expected, len(expected), "sql")
+
+
+def test_sets_are_held_up_to_some_bytes_and_never_an_older_one() -> None:
+    def held(version: int) -> kept.Held:
+        bits = BitMap(range(0, 3000, 3)).serialize()
+        return kept.moved(None, 7, version, b"secret", [("", None, bits)])
+
+    few = kept.Kept(most_bytes=2 * held(1).bytes)
+    for tenant in ("1", "2"):
+        few.put("order", tenant, held(2))
+    few.put("order", "1", held(1))
+    assert few.get("order", "1") == held(2)
+    few.put("order", "3", held(2))
+    assert few.get("order", "2") is None
+    assert few.get("order", "1") is not None
+    few.forget("order", "1")
+    assert few.get("order", "1") is None
