@@ -40,7 +40,7 @@ class Limits(Part):
         default=2_000_000, ge=1, description="Tenants are put together up to so many rows."
     )
     bitmaps_from_rows: int = Field(
-        default=20_000,
+        default=10_000,
         ge=1,
         description="From so many rows of a tenant on, bitmaps count what a search filters.",
     )

@@ -35,7 +35,9 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Tenant = Annotated[
     str | None,
-    typer.Option("--tenant", help="Whose rows, by the tenant's key; needed unless there is one."),
+    typer.Option(
+        "--tenant", help="Whose rows, by the tenant's key; needed unless the CRM is of one company."
+    ),
 ]
 Filters = Annotated[
     list[str] | None,

@@ -44,7 +44,11 @@ def command(
     redis_url: options.RedisUrl = None,
     catalog: options.CatalogPath = None,
 ) -> None:
-    """Report; exit 2 where something is asked for that is not declared."""
+    """Report the figures of an aggregate, rolled up and filtered.
+
+    For example `crm-ops report revenue_by_close_month --tenant 1 --by close_month:quarter`; exit 2
+    where something is asked for that is not declared, naming what is.
+    """
     if as_json and as_csv:
         raise errors.ParameterError("--json and --csv exclude each other; give one")
     with asked.reader(database_url, redis_url, catalog) as reader:
@@ -86,7 +90,13 @@ def _row(group: Group) -> dict[str, object]:
 
 
 def _headings(report: Report, rows: list[dict[str, object]]) -> list[str]:
-    labelled = {name for row in rows for name in row}
+    # What stands for no value needs no column of its own.
+    labelled = {
+        f"{name} label"
+        for row in rows
+        for name in report.by
+        if row[name] is not None and f"{name} label" in row
+    }
     shown = [
         heading
         for name in report.by
@@ -97,7 +107,7 @@ def _headings(report: Report, rows: list[dict[str, object]]) -> list[str]:
 
 
 def _csv(headings: list[str], rows: list[dict[str, object]]) -> None:
-    writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n")
+    writer = csv.DictWriter(sys.stdout, headings, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows({name: _harmless(cell) for name, cell in row.items()} for row in rows)
 

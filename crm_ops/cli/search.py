@@ -9,6 +9,9 @@ import typer
 from crm_ops.cli import asked, options, output
 from crm_ops.read.answers import Answer, Bucket
 
+# So many buckets of a facet fit on a screen beside the others.
+_SHOWN = 12
+
 
 def command(
     entity: Annotated[str, typer.Argument(help="An entity of the catalog.")],
@@ -33,7 +36,11 @@ def command(
     redis_url: options.RedisUrl = None,
     catalog: options.CatalogPath = None,
 ) -> None:
-    """Search; exit 2 where something is asked for that is not declared."""
+    """Search an entity: one page of rows, the exact total, and the counts of every facet.
+
+    For example `crm-ops search lead --tenant 1 --filter status=new --filter score=50..`; exit 2
+    where something is asked for that is not declared, naming what is.
+    """
     with asked.reader(database_url, redis_url, catalog, users=as_user is not None) as reader:
         answer = reader.search(
             entity,
@@ -71,9 +78,15 @@ def _show(answer: Answer) -> None:
         headings = list(answer.rows[0])
         output.table(headings, [list(row.values()) for row in answer.rows], numbers=0)
     for name, facet in answer.facets.items():
-        rows = [(_named(bucket), bucket.count) for bucket in facet.buckets]
-        others = [("(other)", facet.other)] if facet.other else []
-        output.table((name, "rows"), [*rows, *others], numbers=1)
+        rows: list[tuple[str, object]] = [
+            (_named(bucket), bucket.count) for bucket in facet.buckets[:_SHOWN]
+        ]
+        if len(facet.buckets) > _SHOWN:
+            rows.append((f"({len(facet.buckets) - _SHOWN} more, all with --json)", ""))
+        if facet.other:
+            rows.append(("(other)", facet.other))
+        if rows:
+            output.table((name, "rows"), rows, numbers=1)
     output.note(
         f"{answer.total:,} in all; counts from {answer.source}, as of"
         f" {output.text(answer.as_of)} UTC"

@@ -79,7 +79,15 @@ def _publish(
 ) -> Written:
     if dry_run:
         return Written()
-    return latest.publish(tools.engine, tools.redis, counted, kind, tenants, now=tools.clock())
+    return latest.publish(
+        tools.engine,
+        tools.redis,
+        counted,
+        kind,
+        tenants,
+        now=tools.clock(),
+        signing_key=tools.signing_key,
+    )
 
 
 def _done(

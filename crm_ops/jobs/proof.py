@@ -94,7 +94,14 @@ def _repair(
     latest.withdraw(tools.redis, counted, spoiled)
     for kind in KINDS:
         latest.publish(
-            tools.engine, tools.redis, counted, kind, wrong, now=tools.clock(), everything=True
+            tools.engine,
+            tools.redis,
+            counted,
+            kind,
+            wrong,
+            now=tools.clock(),
+            everything=True,
+            signing_key=tools.signing_key,
         )
 
 

@@ -138,6 +138,7 @@ def _facets(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_run: b
             ready,
             now=tools.clock(),
             everything=True,
+            signing_key=tools.signing_key,
         )
         values, size = written.values, written.bytes
     return _published("facets", found, values, size, keys, tools)
@@ -161,6 +162,7 @@ def _aggregates(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_ru
             ready,
             now=tools.clock(),
             everything=True,
+            signing_key=tools.signing_key,
         )
         values, size = written.values, written.bytes
     return _published("aggregates", found, values, size, keys, tools)

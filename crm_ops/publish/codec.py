@@ -103,6 +103,11 @@ def encode(value: FacetCounts | AggregateFigures | GatheredFigures | Moment) -> 
     return b"%020d " % value.version + msgspec.json.encode(value)
 
 
+def _body(stored: bytes) -> bytes:
+    """The JSON of a value, whether it has a seal or not."""
+    return stored[VERSION_DIGITS + 1 :].partition(b"\n")[0]
+
+
 def buckets(gathered: str) -> list[Bucket]:
     """The buckets of a facet, from the JSON in which PostgreSQL gathered them."""
     return _buckets.decode(gathered)
@@ -116,7 +121,7 @@ def figures(gathered: GatheredFigures) -> AggregateFigures:
 def moment(stored: bytes | None, kind: str, entity: str) -> Moment | None:
     """Decode; None for a miss, as for facet counts."""
     try:
-        value = None if stored is None else _moments.decode(stored[VERSION_DIGITS + 1 :])
+        value = None if stored is None else _moments.decode(_body(stored))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     found = None if value is None else (value.format, value.kind, value.entity)
@@ -126,7 +131,7 @@ def moment(stored: bytes | None, kind: str, entity: str) -> Moment | None:
 def facet_counts(stored: bytes | None, entity: str, tenant: str) -> FacetCounts | None:
     """Decode; None for a miss: nothing there, damaged, another format, somebody else's value."""
     try:
-        value = None if stored is None else _facets.decode(stored[VERSION_DIGITS + 1 :])
+        value = None if stored is None else _facets.decode(_body(stored))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     found = None if value is None else (value.format, value.entity, value.tenant)
@@ -136,7 +141,7 @@ def facet_counts(stored: bytes | None, entity: str, tenant: str) -> FacetCounts 
 def aggregate_figures(stored: bytes | None, aggregate: str, tenant: str) -> AggregateFigures | None:
     """Decode; None for a miss, as for facet counts."""
     try:
-        value = None if stored is None else _aggregates.decode(stored[VERSION_DIGITS + 1 :])
+        value = None if stored is None else _aggregates.decode(_body(stored))
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     found = None if value is None else (value.format, value.aggregate, value.tenant)

@@ -28,9 +28,11 @@ def publish(
     tenants: Sequence[str],
     *,
     now: datetime,
+    signing_key: bytes | None = None,
 ) -> writer.Written:
     """Publish the counts of the entity called `name`; leave out tenants never counted."""
-    return writer.write(client, _values(engine, name, entity, tenants), now=now)
+    values = _values(engine, name, entity, tenants)
+    return writer.write(client, values, now=now, signing_key=signing_key)
 
 
 def _values(

@@ -17,7 +17,7 @@ from crm_ops.fold import aggregates as declared
 from crm_ops.fold import definition
 from crm_ops.fold.definition import Kind
 from crm_ops.fold.rows import Counted
-from crm_ops.publish import aggregates, bitmaps, codec, facets, writer
+from crm_ops.publish import aggregates, bitmaps, codec, facets, seal, writer
 from crm_ops.publish.writer import Written
 
 
@@ -30,10 +30,12 @@ def publish(
     *,
     now: datetime,
     everything: bool = False,
+    signing_key: bytes | None = None,
 ) -> Written:
     """Publish the figures of those of `tenants` that Redis is behind with; all on `everything`.
 
-    Where the moment is gone or of another format, so may all else be: Redis is given everything.
+    Where the moment is gone, of another format or not sealed with our key, so may all else be:
+    Redis is given everything.
     """
     made_with = definition.of(counted, kind).id
     parts = [] if kind == "facets" else list(declared.of_entity(counted))
@@ -42,20 +44,22 @@ def publish(
     key = names.moment_key(kind, counted.name)
     with store.translated(client):
         held = cast("bytes | None", client.get(key))
-    lost = codec.moment(held, kind, counted.name) is None
+    lost = codec.moment(seal.opened(key, held, signing_key), kind, counted.name) is None
     with database.transaction(engine) as connection:
         behind = sql.run(
             connection, load["behind"], bound, tenants=list(tenants), everything=everything or lost
         ).all()
     chosen = [row.tenant for row in behind]
     if kind == "facets":
-        written = facets.publish(engine, client, counted.name, counted.entity, chosen, now=now)
+        written = facets.publish(
+            engine, client, counted.name, counted.entity, chosen, now=now, signing_key=signing_key
+        )
         # Bitmaps have versions of their own: rows may change places while no count changes.
         whole = everything or lost
         written += bitmaps.publish(engine, client, counted, tenants, everything=whole)
     else:
         changed = {name: [row.tenant for row in behind if name in row.parts] for name in parts}
-        written = _aggregates(engine, client, counted, changed, now)
+        written = _aggregates(engine, client, counted, changed, now, signing_key)
     with database.transaction(engine) as connection:
         versions = [row.version for row in behind]
         sql.run(connection, load["note_published"], bound, tenants=chosen, versions=versions)
@@ -63,7 +67,8 @@ def publish(
     if as_of is not None:
         version = int(as_of.timestamp() * 1_000_000)
         moment = codec.Moment(kind=kind, entity=counted.name, version=version, as_of=as_of)
-        writer.write(client, [writer.Value(key, version, codec.encode(moment))], now=now)
+        value = writer.Value(key, version, codec.encode(moment))
+        writer.write(client, [value], now=now, signing_key=signing_key)
     return written
 
 
@@ -87,10 +92,13 @@ def _aggregates(
     counted: Counted,
     changed: Mapping[str, Sequence[str]],
     now: datetime,
+    signing_key: bytes | None,
 ) -> Written:
     """Publish aggregates, each of the tenants whose figures of it changed."""
     parts = [
-        aggregates.publish(engine, client, name, counted.name, tenants, now=now)
+        aggregates.publish(
+            engine, client, name, counted.name, tenants, now=now, signing_key=signing_key
+        )
         for name, tenants in changed.items()
         if tenants
     ]

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from crm_ops.base import store
+from crm_ops.publish import seal
 from crm_ops.publish.codec import VERSION_DIGITS
 
 LIFETIME = timedelta(hours=26)
@@ -54,8 +55,14 @@ class Written:
         )
 
 
-def write(client: store.Client, values: Iterable[Value], *, now: datetime) -> Written:
-    """Write all `values`; safe to repeat, and to run beside another writer."""
+def write(
+    client: store.Client,
+    values: Iterable[Value],
+    *,
+    now: datetime,
+    signing_key: bytes | None = None,
+) -> Written:
+    """Write `values`, sealed where there is a key; safe to repeat, and beside another writer."""
     script = client.register_script(_SET_UNLESS_NEWER)
     ceiling = _padded(int((now + _CLOCK_ERROR).timestamp() * 1_000_000))
     written = outdated = size = 0
@@ -63,15 +70,16 @@ def write(client: store.Client, values: Iterable[Value], *, now: datetime) -> Wr
         for chunk in _chunks(values):
             pipeline = client.pipeline(transaction=False)
             for value in chunk:
+                stored = seal.sealed(value.key, value.encoded, signing_key)
+                size += len(stored)
                 script(
                     keys=[value.key],
-                    args=[value.encoded, _padded(value.version), lifetime_s(value.key), ceiling],
+                    args=[stored, _padded(value.version), lifetime_s(value.key), ceiling],
                     client=pipeline,
                 )
             kept = sum(pipeline.execute())
             written += len(chunk)
             outdated += len(chunk) - kept
-            size += sum(len(value.encoded) for value in chunk)
     return Written(written, outdated, size)
 
 

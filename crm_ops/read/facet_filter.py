@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 from crm_ops.base import errors, sql
@@ -21,7 +21,7 @@ from crm_ops.catalog.facets import (
 )
 from crm_ops.fold import splits
 from crm_ops.read import periods, values
-from crm_ops.read.condition import Condition, any_of
+from crm_ops.read.condition import Condition, all_of, any_of
 from crm_ops.read.layout import Layout, column
 
 _CLIPPED = re.compile(r".*…[0-9a-f]{32}", re.DOTALL)
@@ -51,9 +51,10 @@ def _one_of(layout: Layout, name: str, facet: Facet, given: Sequence[str], place
                 _range(layout, name, facet, text, f"{place}_{at}") for at, text in enumerate(given)
             )
         case DateFacet():
-            return any_of(
+            some = any_of(
                 _dates(layout, name, facet, text, f"{place}_{at}") for at, text in enumerate(given)
             )
+            return all_of([some, *_around(layout, facet, given, place)])
         case _:
             return _equal(layout, name, facet, given, place)
 
@@ -172,6 +173,17 @@ def _dates(layout: Layout, name: str, facet: DateFacet, text: str, place: str) -
             raise _no_date(what, end, facet)
         bounds.append(None if period is None else period.begins.isoformat())
     return _between(layout, facet, bounds[0], bounds[1], place)
+
+
+def _around(
+    layout: Layout, facet: DateFacet, given: Sequence[str], place: str
+) -> Iterator[Condition]:
+    """Where several periods are wanted: from the first to the last, which an index can serve."""
+    periods_ = [periods.parse(text) for text in given]
+    found = [each for each in periods_ if each is not None]
+    if len(given) > 1 and len(found) == len(given):
+        begins, ends = min(each.begins for each in found), max(each.ends for each in found)
+        yield _between(layout, facet, begins.isoformat(), ends.isoformat(), f"{place}_all")
 
 
 def _between(

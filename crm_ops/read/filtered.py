@@ -21,7 +21,7 @@ from crm_ops.read import candidates, counts, kept, labels, newer, page, sideways
 from crm_ops.read.answers import Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
-from crm_ops.read.kept import Held, Kept
+from crm_ops.read.kept import Held, Kept, Labels
 from crm_ops.read.published import Published
 from crm_ops.read.question import Question
 from crm_ops.read.sideways import Counted
@@ -50,6 +50,7 @@ def answer(
 ) -> Found | None:
     """The answer by bitmaps, or of a tenant without them (version 0) by SQL; None if by neither."""
     name = question.layout.counted.name
+    named = held.labels(name, question.tenant)
     known = _newest(question, published, held.get(name, question.tenant), steps)
     for _ in range(_TRIES):
         if known is None:
@@ -60,14 +61,14 @@ def answer(
             asked = _asked(question, known, steps)
             if asked is None:
                 return None
-            found = _of_large(ask, asked.statement(question, known), asked.what, steps)
+            found = _of_large(ask, asked.statement(question, known, named), asked.what, steps)
             if found is None or found.set_id is None:
                 held.forget(name, question.tenant)
                 return None
             row = found
             if row.same:
                 held.put(name, question.tenant, known)
-                return _served(question, known, asked, row, ask, steps)
+                return _served(question, known, asked, row, named, ask, steps)
         known = _moved(known, row, steps)
         held.put(name, question.tenant, known)
     return None
@@ -111,14 +112,14 @@ class _Asked:
             return "page along the index of its order, and whether the bitmaps are the newest"
         return "page by its rows' keys, and whether the bitmaps are the newest"
 
-    def statement(self, question: Question, known: Held) -> Condition:
+    def statement(self, question: Question, known: Held, named: Labels) -> Condition:
         """The page, and labels; where `known` is not the newest, what changed instead."""
         found = self.choice.found
         rows = [question.rows, *question.filters.values()]
         if found is not None:
             rows.append(candidates.condition(question, known, found))
         paged = _page(question, all_of(rows))
-        shown = _labels(question, self.counted)
+        shown = _labels(question, self.counted, named)
         return _statement(
             question,
             known,
@@ -158,19 +159,25 @@ def _sql_ms(question: Question, counted: Counted) -> float:
 
 
 def _served(
-    question: Question, known: Held, asked: _Asked, row: sa.Row[Any], ask: Ask, steps: list[Step]
+    question: Question,
+    known: Held,
+    asked: _Asked,
+    row: sa.Row[Any],
+    named: Labels,
+    ask: Ask,
+    steps: list[Step],
 ) -> Found | None:
     found = asked.choice.found
     short = len(row.page or ()) <= question.limit
     if question.limit and found is not None and not found.whole and short:
         # So many rows changed since that others, further on, belong on the page.
         asked = _Asked(asked.counted, Choice(None, asked.choice.walk_ms, asked.choice.lookup_ms))
-        row = timed(ask, asked.statement(question, known), asked.what, steps)
+        row = timed(ask, asked.statement(question, known, named), asked.what, steps)
         if not row.same:
             return None
-    shown = {(facet, bucket): label for facet, bucket, label in row.labels or ()}
+    named |= {(facet, bucket): label for facet, bucket, label in row.labels or ()}
     counted = [
-        (facet, bucket, shown.get((facet, bucket)), n)
+        (facet, bucket, named.get((facet, bucket)), n)
         for facet, each in asked.counted.facets.items()
         for bucket, n in each.items()
     ]
@@ -264,14 +271,14 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
     )
 
 
-def _labels(question: Question, counted: Counted) -> Condition:
-    """The labels of the buckets that have some, as a JSON array of [facet, bucket, label]."""
+def _labels(question: Question, counted: Counted, named: Labels) -> Condition:
+    """The labels not yet `named`, as a JSON array of [facet, bucket, label]."""
     wanted = [
         (name, bucket)
         for name, facet in question.layout.entity.facets.items()
         if isinstance(facet, LookupFacet) or (isinstance(facet, LinkFacet) and facet.label)
         for bucket in counted.facets[name]
-        if bucket is not None
+        if bucket is not None and (name, bucket) not in named
     ]
     if not wanted:
         return Condition("NULL::json")

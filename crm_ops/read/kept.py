@@ -6,6 +6,7 @@ with what it was given while another brings the newest.
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,12 @@ from pyroaring import BitMap
 from crm_ops.fold import positions
 
 MOST_BYTES = 256 * 1024 * 1024
+
+# So long a label that was changed may be shown as it was.
+_LABELS_S = 60.0
+
+Labels = dict[tuple[str, str | None], str | None]
+"""What a person reads for a bucket, by (facet, bucket)."""
 
 Places = Mapping[str, Mapping[str | None, BitMap]]
 """Facet -> bucket -> rows; the facet '' has all rows in its bucket None."""
@@ -77,6 +84,7 @@ class Kept:
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most = most_bytes
         self._held: OrderedDict[tuple[str, str], Held] = OrderedDict()
+        self._labels: dict[tuple[str, str], tuple[float, Labels]] = {}
         self._bytes = 0
         self._lock = Lock()
 
@@ -88,11 +96,21 @@ class Kept:
                 self._held.move_to_end((entity, tenant))
             return found
 
+    def labels(self, entity: str, tenant: str) -> Labels:
+        """The labels read within the last minute; whoever reads more adds them."""
+        now = time.monotonic()
+        with self._lock:
+            until, found = self._labels.get((entity, tenant), (0.0, {}))
+            if until < now:
+                found = {}
+                self._labels[entity, tenant] = (now + _LABELS_S, found)
+            return found
+
     def put(self, entity: str, tenant: str, held: Held) -> None:
         """Hold a set instead of an older one; never an older one instead of it."""
         with self._lock:
             known = self._held.get((entity, tenant))
-            if known is not None and known.version > held.version:
+            if known is held or (known is not None and known.version > held.version):
                 return
             self._drop(entity, tenant)
             self._held[entity, tenant] = held
@@ -110,4 +128,4 @@ class Kept:
         self._bytes -= 0 if gone is None else gone.bytes
 
 
-__all__ = ["MOST_BYTES", "Held", "Kept", "Places", "moved"]
+__all__ = ["MOST_BYTES", "Held", "Kept", "Labels", "Places", "moved"]

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from crm_ops.base import names, store
 from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import Facet, LinkFacet, RangesFacet
-from crm_ops.publish import bitmap_codec, codec
+from crm_ops.publish import bitmap_codec, codec, seal
 from crm_ops.read.layout import Layout
 
 _log = logging.getLogger(__name__)
@@ -38,14 +38,15 @@ def client(url: str) -> store.Client:
 class Published:
     """Redis, and until when it is left alone; safe in threads."""
 
-    def __init__(self, made: store.Client | None) -> None:
+    def __init__(self, made: store.Client | None, signing_key: bytes | None = None) -> None:
         self._client = made
+        self._signing_key = signing_key
         self._alone_until = 0.0
 
     def facet_counts(self, layout: Layout, tenant: str) -> codec.FacetCounts | None:
         """The counts of one tenant, in one round trip; None for a miss.
 
-        What was made under another catalog is a miss, too.
+        What was made under another catalog, or not sealed with our key, is a miss, too.
         """
         if self._client is None or time.monotonic() < self._alone_until:
             return None
@@ -56,12 +57,16 @@ class Published:
         except (redis.RedisError, OSError) as error:
             self._leave_alone(self._client, error)
             return None
-        found = codec.facet_counts(held, name, tenant)
+        counts, since = (
+            seal.opened(key, value, self._signing_key)
+            for key, value in zip(keys, (held, at), strict=True)
+        )
+        found = codec.facet_counts(counts, name, tenant)
         if found is None or found.definition != layout.made_with["facets"]:
             return None
         if not consistent(found, layout.entity):
             return None
-        moment = codec.moment(at, "facets", name)
+        moment = codec.moment(since, "facets", name)
         if moment is None or moment.as_of <= found.as_of:
             return found
         # Nothing has changed since the value was made: it is exact as of the later moment.

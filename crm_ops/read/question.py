@@ -78,8 +78,8 @@ def make(
         raise errors.ParameterError(
             f"limit is {str(limit)[:60]!r}; it is a whole number from 0 to {MOST_ROWS:,}"
         )
-    for what, given in (("text", text), ("sort", sort), ("after", after)):
-        if not isinstance(given, str | None):
+    for what, given in (("text", text), ("sort", sort or ""), ("after", after or "")):
+        if not isinstance(given, str):
             raise errors.ParameterError(f"{what} is {type(given).__name__}; give text")
     check_moment(not_older_than, now)
     rows = [scope.rows(layout, tenant)]

@@ -26,8 +26,9 @@ class Reader:
     """Searches and reports of one catalog.
 
     `engine` is best made by `crm_ops.engine`, `redis` by `crm_ops.redis_client`; without Redis
-    PostgreSQL answers alone. The signing key makes cursors that nobody else can. `access` decides
-    what users may see; it is needed for searches `as_user`.
+    PostgreSQL answers alone. The signing key makes cursors that nobody else can, and has only those
+    counts believed that the jobs sealed with it. `access` decides what users may see; it is needed
+    for searches `as_user`.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Reader:
     ) -> None:
         self._catalog = catalog
         self._engine = engine
-        self._published = Published(redis)
+        self._published = Published(redis, signing_key)
         self._kept = Kept()
         self._access = access
         self._signing_key = signing_key

@@ -42,6 +42,8 @@ def test_a_search_prints_rows_total_and_facets(crm_ops: Call, connected: sa.Engi
     assert told.code == 0
     assert f"{data.data['total']:,} in all; counts from sql" in told.err
     assert "(none)" in told.out
+    owners = len(data.data["facets"]["owner"]["buckets"])
+    assert f"({owners - 12} more, all with --json)" in told.out
 
 
 def test_the_same_without_redis(
@@ -120,6 +122,11 @@ def test_a_report_prints_a_table_json_and_csv(crm_ops: Call, connected: sa.Engin
         (row["currency"] or "", row["revenue"] or "") for row in data["rows"]
     ]
     assert "from sql, as of" in crm_ops(*asked).err
+    assert list(lines[0]) == ["close_month:year", "currency", "deals", "revenue"]
+    owners = list(
+        csv.DictReader(io.StringIO(crm_ops("report", "leads_by_owner", "--tenant", 1, "--csv").out))
+    )
+    assert list(owners[0]) == ["owner", "owner label", "leads"]
     total = crm_ops("report", "leads_by_status", "--tenant", 1, "--by", "nothing", "--json").data
     assert total["rows"] == [{"leads": counted(connected, "true")}]
 

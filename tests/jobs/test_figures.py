@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -21,7 +22,8 @@ from tests.fold.shop import Order
 @pytest.fixture
 def tools(migrated: sa.Engine, store: Client) -> Tools:
     shop.build(migrated)
-    loaded = Loaded(shop.catalog(), Document("shop.yaml", {}, {}))
+    # Without bitmaps: what is published is counts and figures.
+    loaded = Loaded(shop.catalog(limits={}), Document("shop.yaml", {}, {}))
     return Tools(loaded, migrated, store, lambda: datetime.now(UTC))
 
 
@@ -75,6 +77,17 @@ def test_a_redis_without_usable_values_is_given_everything(tools: Tools, harm: s
 
     assert refresh(tools)["published_values"] == 4
     assert served(tools, "1").total == 1
+
+
+def test_a_new_signing_key_has_everything_published_again(tools: Tools) -> None:
+    apply(tools.engine, tools.catalog)
+    put(tools, Order(1, 1), Order(2, 2))
+    refresh(tools)
+    keyed = replace(tools, signing_key=b"k" * 32)
+
+    assert refresh(keyed)["published_values"] == 4
+    assert refresh(keyed)["published_values"] == 0
+    assert served(keyed, "1").total == 1
 
 
 def test_what_one_job_folded_the_other_publishes(tools: Tools) -> None:

@@ -35,4 +35,4 @@ def quick(redis_url: str) -> Iterator[store.Client]:
 
 @pytest.fixture
 def reader(engine: sa.Engine, quick: store.Client) -> Reader:
-    return Reader(desk.CATALOG, engine, quick, signing_key=b"k" * 32)
+    return Reader(desk.CATALOG, engine, quick, signing_key=desk.KEY)

@@ -32,6 +32,7 @@ _ORDER = _DECLARED.entities["order"].model_copy(
 )
 CATALOG = _DECLARED.model_copy(update={"entities": {"order": _ORDER}})
 FACETS = tuple(_ORDER.facets)
+KEY = b"k" * 32
 EVERYBODY = [*shop.TENANTS, shop.NOBODY]
 
 Filters = Mapping[str, Sequence[str | None]]
@@ -43,9 +44,15 @@ def count(engine: sa.Engine) -> None:
 
 
 def publish(engine: sa.Engine, client: store.Client) -> None:
-    """Put them into Redis."""
+    """Put them into Redis, sealed."""
     facets.publish(
-        engine, client, "order", CATALOG.entities["order"], EVERYBODY, now=datetime.now(UTC)
+        engine,
+        client,
+        "order",
+        CATALOG.entities["order"],
+        EVERYBODY,
+        now=datetime.now(UTC),
+        signing_key=KEY,
     )
 
 

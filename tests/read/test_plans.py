@@ -36,11 +36,19 @@ def busy(reader: Reader, engine: sa.Engine) -> Reader:
             "INSERT INTO crm_ops.facet_count SELECT 'order', 't' || i, 'state', 'x', 1"
             f" FROM generate_series(1, {10 * ROWS}) AS i",
         )
+        sql.run(
+            connection,
+            "INSERT INTO crm_ops.refresh (kind, entity, tenant, version, as_of, counted)"
+            " SELECT kind, entity, 't' || i, 1, now(), 1 FROM generate_series(1, 5000) AS i,"
+            " (VALUES ('facets'), ('aggregates')) AS k (kind),"
+            " (VALUES ('order'), ('lead'), ('deal')) AS e (entity)",
+        )
     with database.autocommit(engine) as connection:
         for statement in indexes.statements(desk.CATALOG):
             sql.run(connection, statement.replace("%", "%%"))
         sql.run(connection, 'VACUUM ANALYZE shop."order lines"')
         sql.run(connection, "VACUUM ANALYZE crm_ops.facet_count")
+        sql.run(connection, "VACUUM ANALYZE crm_ops.refresh")
     return reader
 
 

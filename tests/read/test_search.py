@@ -416,6 +416,7 @@ def test_counts_are_as_new_as_is_asked_for(
         ({"limit": True}, "a whole number"),
         ({"limit": 1.5}, "a whole number"),
         ({"text": 7}, "text is int"),
+        ({"text": None}, "text is NoneType; give text"),
         ({"sort": ["placed"]}, "sort is list"),
         ({"after": b"x"}, "after is bytes"),
         ({"text": "x" * 1000}, "longer than 200"),

@@ -131,9 +131,11 @@ function months(from, to) {
   const count = (to - from) / (30.44 * 86_400_000);
   const step = [1, 2, 3, 6, 12, 24, 60, 120].find((each) => count / each <= 12) ?? 240;
   const found = [];
+  // A label begins at its month and needs some room.
+  const last = to - (to - from) / 20;
   let month = new Date(Date.UTC(first.getUTCFullYear(), 0, 1));
   while (month <= to) {
-    if (month >= from) found.push(month);
+    if (month >= from && month <= last) found.push(month);
     month = new Date(Date.UTC(month.getUTCFullYear(), month.getUTCMonth() + step, 1));
   }
   return found;
