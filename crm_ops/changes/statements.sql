@@ -119,6 +119,9 @@ WITH doubted AS (
 ), stored AS (
     INSERT INTO crm_ops.definition (id, parts) SELECT new_id, parts FROM doubted
     ON CONFLICT (id) DO UPDATE SET parts = excluded.parts RETURNING id
+), bitmaps AS (
+    -- They are made anew as a whole.
+    UPDATE crm_ops.bitmap_set SET definition = 'in doubt' WHERE entity = %(entity)s
 )
 UPDATE crm_ops.refresh SET definition = stored.id
 FROM stored JOIN doubted ON doubted.new_id = stored.id

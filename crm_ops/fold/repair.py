@@ -38,6 +38,8 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Sequence[Diff
                 recount.within(
                     connection, counted, kind, sound, as_of=as_of, captured=True, only=names
                 )
+                if kind == "facets":
+                    bitmaps.anew(connection, counted, sound, as_of=as_of)
         except recount.TooMany as error:
             raise errors.TenantsFailed(error.failures) from error
     return True

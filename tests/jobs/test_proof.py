@@ -63,11 +63,12 @@ def test_a_change_past_the_triggers_is_told_cell_by_cell_and_mended(tools: Tools
 
     found = differing(tools, repair=True)
 
-    assert [each for each in found if each[2] == "state"] == [
+    assert [each for each in found if each[1:3] == ("table", "state")] == [
         ("2", "table", "state", "old", None, "1"),
         ("2", "table", "state", "won", "1", None),
     ]
     assert {each[2] for each in found} == {"state", "by_state", "by_day_and_state"}
+    assert {each[1] for each in found} == {"table", "bitmaps"}
     assert differing(tools) == []
     assert shop.stored_facet_counts(tools.engine)["2", "state", "old"] == 1
 
