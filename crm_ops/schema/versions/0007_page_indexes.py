@@ -6,13 +6,13 @@ from alembic import op
 
 from crm_ops.schema.script import apply
 
-revision = "0010"
-down_revision = "0009"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
     """Add the indexes."""
-    apply("0010_page_indexes.sql")
+    apply("0007_page_indexes.sql")
 
 
 def downgrade() -> None:

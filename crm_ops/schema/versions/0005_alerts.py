@@ -6,13 +6,13 @@ from alembic import op
 
 from crm_ops.schema.script import apply, drop_tables
 
-revision = "0008"
+revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
     """Create the tables, and the indexes by which the ledger is read and pruned."""
-    apply("0008_alerts.sql")
+    apply("0005_alerts.sql")
 
 
 def downgrade() -> None:

@@ -6,13 +6,13 @@ from alembic import op
 
 from crm_ops.schema.script import apply
 
-revision = "0009"
-down_revision = "0008"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:
     """Add the note."""
-    apply("0009_changed_aggregates.sql")
+    apply("0006_changed_aggregates.sql")
 
 
 def downgrade() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from crm_ops.schema.script import apply, drop_tables
 
-revision = "0006"
-down_revision = "0005"
+revision = "0009"
+down_revision = "0008"
 
 
 def upgrade() -> None:
     """Create the table of what was seen."""
-    apply("0006_sharing_seen.sql")
+    apply("0009_sharing_seen.sql")
 
 
 def downgrade() -> None:

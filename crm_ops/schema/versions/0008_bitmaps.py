@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from crm_ops.schema.script import apply, drop_tables
 
-revision = "0005"
-down_revision = "0010"
+revision = "0008"
+down_revision = "0007"
 
 
 def upgrade() -> None:
     """Create their tables."""
-    apply("0005_bitmaps.sql")
+    apply("0008_bitmaps.sql")
 
 
 def downgrade() -> None:
