@@ -40,7 +40,8 @@ def night(
     if trouble == "bit flip" and not _flip(url, archive, chance):
         return 0
     if trouble == "not mounted":
-        if not list(archive.glob("*/manifest/head.json")):
+        # Before the first file was archived nobody can know that another disk belongs there.
+        if not list(archive.glob("*/manifest/00000001.json")):
             return 0
         archive.rename(away)
     process = context.Process(target=maintain, args=(url, str(archive), trouble))

@@ -180,6 +180,13 @@ def require(storage: Storage, table: Relation, links: Sequence[Link]) -> int:
             f"the archive {storage.url} has no {head_place(table)}, though {len(links)} files"
             " were archived there: is its disk mounted? Nothing was written"
         )
+    # A link is added only when all before it lie there: an older head is that of another disk.
+    if number < len(links) - 1:
+        raise errors.AuditError(
+            f"the archive {storage.url} knows {number} of {len(links)} links: is it an older copy,"
+            " or was its disk not mounted when the others were written? See `crm-ops audit"
+            " verify-archive`. Nothing was written"
+        )
     expected = links[number - 1].hash if 0 < number <= len(links) else BEGINNING
     if number > len(links) or hash_ != expected:
         raise errors.AuditError(

@@ -127,6 +127,23 @@ def test_an_archive_that_is_not_mounted_any_more_is_refused(
         archives.maintain(expired, tmp_path / "disk")
 
 
+def test_an_archive_that_is_older_than_the_database_is_refused(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    archives.maintain(expired, tmp_path)
+    head = next(tmp_path.rglob("head.json"))
+    logs.run(
+        expired,
+        "INSERT INTO crm_ops.audit_link SELECT parent, number + n, entry, hash"
+        " FROM crm_ops.audit_link, generate_series(1, 2) n",
+    )
+
+    with pytest.raises(errors.AuditError, match="knows 1 of 3 links"):
+        chain.publish(expired, LOG, archives.storage(tmp_path))
+
+    assert b'"number":1' in head.read_bytes()
+
+
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS])
 def test_a_full_or_read_only_target_is_told_and_nothing_is_dropped(
     expired: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
