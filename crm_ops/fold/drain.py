@@ -142,19 +142,20 @@ def _impossible(
     if folded.aggregates:
         changed = [(name, tenant) for tenant, names in folded.aggregates for name in names]
         rows_ += sql.run(connection, load["impossible_aggregates"], {**bound, **_pairs(changed)})
-    found: dict[str, bool] = defaultdict(bool)
+    found: dict[str, list[str]] = defaultdict(list)
     for row in rows_:
-        found[row.tenant] |= row.impossible
+        found[row.tenant] += [row.told] if row.told else []
     if found:
         sql.run(connection, load["distrust"], entity=counted.name, tenants=list(found))
-    for tenant in (tenant for tenant, impossible in found.items() if impossible):
+    for tenant in (tenant for tenant, told in found.items() if told):
         _log.error(
-            "%s of tenant %s do not add up and are counted anew: changes were missed",
+            "%s of tenant %s do not add up and are counted anew, changes were missed: %s",
             counted.name,
             tenant,
+            "; ".join(found[tenant]),
             extra={"action": "repair", "entity": counted.name, "tenant": tenant},
         )
-    return dict(sorted(found.items()))
+    return {tenant: bool(told) for tenant, told in sorted(found.items())}
 
 
 def _pairs(groups: Sequence[tuple[str, str]]) -> dict[str, list[str]]:

@@ -14,39 +14,45 @@ WHERE stored.aggregate = emptied.aggregate AND stored.tenant = emptied.tenant AN
       AND its.dimensions = stored.dimensions AND its.measured = '' AND its.n <> 0);
 
 -- name: impossible_facets
--- Tenants whose counts cannot be right: a negative one, or a facet whose buckets do not add up to
--- the rows; and those with more buckets than allowed. Only reads.
-SELECT refresh.tenant,
-       bool_or(split.least < 0 OR split.facet = ANY(%(single)s::text[]) AND split.n <> refresh.counted)
-         AS impossible
-FROM crm_ops.refresh AS refresh
-JOIN (
-    SELECT tenant, facet, sum(n) AS n, min(n) AS least, count(*) AS buckets
-    FROM crm_ops.facet_count
-    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
-    GROUP BY tenant, facet
-) AS split USING (tenant)
-WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s
-GROUP BY refresh.tenant
-HAVING bool_or(split.least < 0 OR split.buckets > %(limit)s
-               OR split.facet = ANY(%(single)s::text[]) AND split.n <> refresh.counted);
+-- Tenants whose counts cannot be right, and which: a negative one, or a facet whose buckets do not
+-- add up to the rows; `told` is NULL for those that only have more buckets than allowed. Only reads.
+WITH split AS (
+    SELECT refresh.tenant, facet, refresh.counted, sum(n) AS n, min(n) AS least,
+           count(*) AS buckets
+    FROM crm_ops.refresh AS refresh
+    JOIN crm_ops.facet_count AS stored USING (entity, tenant)
+    WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s
+      AND tenant = ANY(%(tenants)s::text[])
+    GROUP BY refresh.tenant, facet, refresh.counted
+)
+SELECT tenant,
+       string_agg(format('%%s has %%s of %%s rows, the least bucket %%s', facet, n, counted, least), '; ')
+         FILTER (WHERE least < 0 OR facet = ANY(%(single)s::text[]) AND n <> counted) AS told
+FROM split
+GROUP BY tenant
+HAVING bool_or(least < 0 OR buckets > %(limit)s
+               OR facet = ANY(%(single)s::text[]) AND n <> counted);
 
 -- name: impossible_aggregates
--- Tenants whose figures cannot be right, as for facet counts, of the pairs (aggregate, tenant) that
--- changed. Only reads.
-SELECT refresh.tenant, bool_or(split.least < 0 OR split.n <> refresh.counted) AS impossible
-FROM crm_ops.refresh AS refresh
-JOIN (
-    SELECT tenant, aggregate, min(n) AS least, sum(n) FILTER (WHERE measured = '') AS n,
+-- Tenants whose figures cannot be right, and which, as for facet counts, of the pairs (aggregate,
+-- tenant) that changed. Only reads.
+WITH split AS (
+    SELECT refresh.tenant, aggregate, refresh.counted, min(n) AS least,
+           coalesce(sum(n) FILTER (WHERE measured = ''), 0) AS n,
            count(*) FILTER (WHERE measured = '') AS buckets
     FROM crm_ops.aggregate
     JOIN unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS changed (aggregate, tenant)
       USING (aggregate, tenant)
-    GROUP BY tenant, aggregate
-) AS split USING (tenant)
-WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
-GROUP BY refresh.tenant
-HAVING bool_or(split.least < 0 OR split.buckets > %(limit)s OR split.n <> refresh.counted);
+    JOIN crm_ops.refresh AS refresh USING (tenant)
+    WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
+    GROUP BY refresh.tenant, aggregate, refresh.counted
+)
+SELECT tenant,
+       string_agg(format('%%s has %%s of %%s rows, the least group %%s', aggregate, n, counted, least), '; ')
+         FILTER (WHERE least < 0 OR n <> counted) AS told
+FROM split
+GROUP BY tenant
+HAVING bool_or(least < 0 OR buckets > %(limit)s OR n <> counted);
 
 -- name: distrust
 -- Says of tenants' figures that they are neither folded nor published until they are counted anew.

@@ -215,7 +215,9 @@ def test_a_rewritten_table_is_counted_anew(engine: sa.Engine) -> None:
     assert_exact(engine, [Order(1, size=Decimal(20))])
 
 
-def test_figures_that_contradict_themselves_are_repaired_and_told(engine: sa.Engine) -> None:
+def test_figures_that_contradict_themselves_are_repaired_and_told(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
     shop.fill(engine, [Order(1), Order(2)])
     settle(engine)
     run(engine, "UPDATE crm_ops.facet_count SET n = 7 WHERE facet = 'state'")
@@ -225,6 +227,7 @@ def test_figures_that_contradict_themselves_are_repaired_and_told(engine: sa.Eng
     done = settle(engine)
 
     assert done.drained.repairs == ("1",)
+    assert "state has 8 of 3 rows" in caplog.text
     assert_exact(engine, [Order(1), Order(2), Order(3)])
 
 
