@@ -14,7 +14,7 @@ from crm_ops.alerts import webhook
 from crm_ops.alerts.deliver import Message
 
 KEY = b"the key of the webhook"
-NOW = datetime.now(UTC)
+OPENED = datetime(2026, 6, 30, 12, tzinfo=UTC)
 MESSAGE = Message(
     id="crm-ops.1.1.opened",
     thread="crm-ops.1.1.opened",
@@ -24,7 +24,7 @@ MESSAGE = Message(
     subject="warm_caches",
     title="warm_caches is late",
     text="What to do: see",
-    opened_at=NOW,
+    opened_at=OPENED,
     recovered_at=None,
 )
 
@@ -42,12 +42,13 @@ def genuine() -> Callable[[dict[str, str], bytes, bytes], bool]:
 def test_ours_is_genuine_and_nothing_else(
     genuine: Callable[[dict[str, str], bytes, bytes], bool],
 ) -> None:
+    now = datetime.now(UTC)
     body = webhook.body(MESSAGE)
-    headers = webhook.headers(MESSAGE, body, KEY, NOW)
+    headers = webhook.headers(MESSAGE, body, KEY, now)
     assert genuine(headers, body, KEY)
     assert not genuine(headers, body.replace(b"late", b"fine"), KEY)
     assert not genuine(headers, body, b"another key")
-    old = webhook.headers(MESSAGE, body, KEY, NOW - timedelta(minutes=10))
+    old = webhook.headers(MESSAGE, body, KEY, now - timedelta(minutes=10))
     assert not genuine(old, body, KEY), "somebody sends it again"
     moved = {**old, webhook.TIMESTAMP: headers[webhook.TIMESTAMP]}
     assert not genuine(moved, body, KEY), "under another date"

@@ -67,6 +67,7 @@ def open_now(stack: up.Stack) -> set[str]:
 def quiet(stack: up.Stack) -> up.Stack:
     """The stack when all jobs have run, changes are captured, and nothing is wrong."""
     stack.run({name: dag_id for name, dag_id in DAGS.items() if name != "warm_caches"})
+    pause(stack, "warm_caches", paused=False)
     with database.transaction(stack.engine) as connection:
         steps = install.plan(connection, CATALOG)
     install.apply(stack.engine, steps)
