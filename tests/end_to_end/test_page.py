@@ -396,6 +396,8 @@ def test_while_it_reads_it_says_so(admin: Person) -> None:
         expect(frame.locator("main")).to_have_attribute("aria-busy", "true")
         expect(frame.locator("#moment")).to_have_text("Reading…")
         admin.picture("page-loading")
+        while not held:
+            admin.page.wait_for_timeout(20)
         held[0].continue_()
         expect(card(frame, FACETS)).to_contain_text("Seen", timeout=30_000)
     finally:
