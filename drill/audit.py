@@ -112,16 +112,21 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
     found = archived + live
     lost, doubled = said - found, Counter({row: n for row, n in found.items() if n > 1})
     inspected = inspection.inspect(engine, Storage(str(archive), folder), LOG)
+    with database.transaction(engine) as connection:
+        current = {entry.file for entry in chain.current(chain.read(connection, LOG))}
     engine.dispose()
+    # A file with a flipped bit was archived again under another name, and stays as evidence.
+    wrong = [each for each in inspected.findings if each.what != "altered" or each.name in current]
     print(f"nights: {dict(met)}, {len(crashes)} crashes of PostgreSQL")
     print(
         f"{sum(said.values())} rows acknowledged, {sum(archived.values())} archived in"
         f" {inspected.files} files, {sum(live.values())} live:"
-        f" {sum(lost.values())} lost, {len(doubled)} doubled, {len(inspected.findings)} findings"
+        f" {sum(lost.values())} lost, {len(doubled)} doubled, {len(inspected.findings)} findings,"
+        f" {len(wrong)} of them of files that count"
     )
     for finding in inspected.findings:
         print(f"  {finding.what} {finding.name}: {finding.why}")
-    return not lost and not doubled and inspected.sound
+    return not lost and not doubled and not wrong
 
 
 def _create(url: str) -> None:
