@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from crm_ops.jobs import work
+
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(
@@ -57,14 +59,28 @@ Explain = Annotated[
     bool, typer.Option("--explain", help="Show what was asked where, and how long it took.")
 ]
 
+Entities = Annotated[
+    list[str] | None, typer.Option("--entity", help="Only this entity; repeatable.")
+]
+Tenants = Annotated[
+    list[str] | None, typer.Option("--tenant", help="Only this tenant; repeatable.")
+]
+Mode = Annotated[
+    work.Mode,
+    typer.Option("--mode", help="Fold the changes where exact, only fold, recount, compare."),
+]
+
 __all__ = [
     "CatalogPath",
     "DatabaseUrl",
     "DryRun",
+    "Entities",
     "Explain",
     "Filters",
     "Json",
     "MaxAge",
+    "Mode",
     "RedisUrl",
     "Tenant",
+    "Tenants",
 ]

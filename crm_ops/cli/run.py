@@ -15,7 +15,7 @@ from crm_ops.base.results import JobResult
 from crm_ops.catalog.schedule import JobName
 from crm_ops.cli import exits, options, output, tools
 from crm_ops.jobs import registry, run
-from crm_ops.jobs.work import Mode, Request, Tools
+from crm_ops.jobs.work import Request, Tools
 
 
 def command(
@@ -23,19 +23,10 @@ def command(
         list[str] | None,
         typer.Option("--task", help="A job; repeat it for several. Without it all four run."),
     ] = None,
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Only this entity; repeatable.")
-    ] = None,
-    tenant: Annotated[
-        list[str] | None, typer.Option("--tenant", help="Only this tenant; repeatable.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count and plan, but write nothing.")
-    ] = False,
-    mode: Annotated[
-        Mode,
-        typer.Option("--mode", help="Fold the changes where exact, only fold, recount, compare."),
-    ] = "auto",
+    entity: options.Entities = None,
+    tenant: options.Tenants = None,
+    dry_run: options.DryRun = False,
+    mode: options.Mode = "auto",
     as_json: options.Json = False,
     database_url: options.DatabaseUrl = None,
     redis_url: options.RedisUrl = None,

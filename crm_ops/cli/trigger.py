@@ -16,7 +16,7 @@ from crm_ops.base.rest import Airflow, Run
 from crm_ops.cli import exits, options, output
 from crm_ops.jobs import registry
 from crm_ops.jobs.registry import Job
-from crm_ops.jobs.work import Mode, Request
+from crm_ops.jobs.work import Request
 
 _EVERY_S = 1.0
 
@@ -26,19 +26,10 @@ def command(
     wait: Annotated[
         bool, typer.Option("--wait", help="Stay until the run has ended, and exit by its outcome.")
     ] = False,
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Only this entity; repeatable.")
-    ] = None,
-    tenant: Annotated[
-        list[str] | None, typer.Option("--tenant", help="Only this tenant; repeatable.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count and plan, but write nothing.")
-    ] = False,
-    mode: Annotated[
-        Mode,
-        typer.Option("--mode", help="Fold the changes where that is exact, only fold, or recount."),
-    ] = "auto",
+    entity: options.Entities = None,
+    tenant: options.Tenants = None,
+    dry_run: options.DryRun = False,
+    mode: options.Mode = "auto",
     as_json: options.Json = False,
     airflow_url: Annotated[
         str | None,

@@ -16,12 +16,8 @@ _SHOWN = 50
 
 
 def command(
-    entity: Annotated[
-        list[str] | None, typer.Option("--entity", help="Only this entity; repeatable.")
-    ] = None,
-    tenant: Annotated[
-        list[str] | None, typer.Option("--tenant", help="Only this tenant; repeatable.")
-    ] = None,
+    entity: options.Entities = None,
+    tenant: options.Tenants = None,
     sample: Annotated[
         float,
         typer.Option("--sample", min=0, max=100, help="Only so many percent of the tenants."),
