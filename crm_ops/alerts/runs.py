@@ -41,20 +41,14 @@ class Run:
 
 def of_occasion(connection: sa.Connection, occasion: Occasion) -> Run | None:
     """The run that the occasion is about; None where it never came into the ledger."""
-    rows = sql.run(
-        connection,
-        statements.load("crm_ops.alerts")["run"],
-        job=occasion.job,
-        started_by=f"airflow {occasion.run}",
-    ).mappings()
-    return next((Run(**row) for row in rows), None)
+    started_by = f"airflow {occasion.run}"
+    found = _read(connection, "of_scheduler", job=occasion.job, started_by=started_by)
+    return next(iter(found), None)
 
 
 def last_whole(connection: sa.Connection) -> dict[str, Run]:
     """The newest finished run of each job that was asked for everything, by job."""
-    statement = statements.load("crm_ops.alerts")["last_whole_runs"]
-    rows = sql.run(connection, statement, jobs=list(registry.JOBS)).mappings()
-    return {row["job"]: Run(**row) for row in rows}
+    return {run.job: run for run in _read(connection, "whole", jobs=list(registry.JOBS))}
 
 
 def incidents(run: Run, catalog: Catalog, link: str | None = None) -> list[Incident]:
@@ -80,6 +74,14 @@ def by_scheduler(occasion: Occasion, run: Run | None) -> list[Incident]:
     if occasion.event == "failed" and (not done or (run is not None and run.state == "success")):
         return [_lost(occasion, run)]
     return []
+
+
+def _read(connection: sa.Connection, which: str, **values: object) -> list[Run]:
+    """The runs whose ids the statement `which` tells."""
+    load = statements.load("crm_ops.alerts")
+    ids = sql.run(connection, load[which], **values).scalars().all()
+    rows = sql.run(connection, load["runs"], ids=list(ids)).mappings()
+    return [Run(**row) for row in rows]
 
 
 def _late(occasion: Occasion) -> Incident:

@@ -1,10 +1,25 @@
--- name: run
--- The newest run of a job that a run of the scheduler started, and what went wrong in its batches.
+-- name: of_scheduler
+-- The newest run of a job that a run of the scheduler started.
+SELECT max(id) FROM crm_ops.run WHERE job = %(job)s AND started_by = %(started_by)s;
+
+-- name: whole
+-- The newest run of each job that has ended and was asked for everything, no dry run.
+SELECT last.id
+FROM unnest(%(jobs)s::text[]) AS wanted (job)
+CROSS JOIN LATERAL (
+    SELECT id FROM crm_ops.run
+    WHERE run.job = wanted.job AND finished_at IS NOT NULL
+      AND request -> 'dry_run' = 'false'
+      AND request -> 'entities' = '[]' AND request -> 'tenants' = '[]'
+    ORDER BY id DESC LIMIT 1
+) AS last;
+
+-- name: runs
+-- Runs, and what went wrong in their batches.
 SELECT run.job, run.state, run.started_by, run.started_at, run.finished_at,
        (run.request ->> 'dry_run')::boolean AS dry_run, run.error, run.details,
        batches.failures, batches.broken
-FROM (SELECT * FROM crm_ops.run
-      WHERE job = %(job)s AND started_by = %(started_by)s ORDER BY id DESC LIMIT 1) AS run
+FROM crm_ops.run AS run
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_object_agg(failure.key, failure.value)
                       FILTER (WHERE failure.key IS NOT NULL), '{}') AS failures,
@@ -12,28 +27,8 @@ CROSS JOIN LATERAL (
     FROM crm_ops.batch AS batch
     LEFT JOIN LATERAL jsonb_each(batch.failures) AS failure ON true
     WHERE batch.run_id = run.id
-) AS batches;
-
--- name: last_whole_runs
--- The newest run of each job that has ended and was asked for everything, no dry run.
-SELECT run.job, run.state, run.started_by, run.started_at, run.finished_at, false AS dry_run,
-       run.error, run.details, batches.failures, batches.broken
-FROM unnest(%(jobs)s::text[]) AS wanted (job)
-CROSS JOIN LATERAL (
-    SELECT * FROM crm_ops.run AS each
-    WHERE each.job = wanted.job AND each.finished_at IS NOT NULL
-      AND each.request -> 'dry_run' = 'false'
-      AND each.request -> 'entities' = '[]' AND each.request -> 'tenants' = '[]'
-    ORDER BY each.id DESC LIMIT 1
-) AS run
-CROSS JOIN LATERAL (
-    SELECT coalesce(jsonb_object_agg(failure.key, failure.value)
-                      FILTER (WHERE failure.key IS NOT NULL), '{}') AS failures,
-           count(*) FILTER (WHERE batch.state NOT IN ('success', 'partial'))::int AS broken
-    FROM crm_ops.batch AS batch
-    LEFT JOIN LATERAL jsonb_each(batch.failures) AS failure ON true
-    WHERE batch.run_id = run.id
-) AS batches;
+) AS batches
+WHERE run.id = ANY (%(ids)s::bigint[]);
 
 -- name: moments
 -- As of when each entity's figures are exact at least, and those of tenants the log does not keep.
