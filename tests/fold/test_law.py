@@ -49,6 +49,12 @@ CATALOGS = (
 WITHOUT = ({"money"}, {"color", "tag", "all_orders"}, {"money"})
 MIDDLE = Decimal(50)
 
+# What is there before a history begins: enough for each change to hit something, extremes too.
+STOCK = [
+    (n, Order(0, 1 + n % 3, size=Decimal(n), color="red", currency="EUR", tags=("hot",)))
+    for n in range(41)
+]
+
 ids = st.integers(0, 40)
 shares = st.integers(2, 6)
 writes = st.one_of(
@@ -59,7 +65,9 @@ writes = st.one_of(
     st.tuples(st.just("come back"), shares),
     st.tuples(st.just("resize"), shares, orders.sizes),
     st.tuples(st.just("tag"), shares, st.sampled_from(["hot", "cold"])),
+    st.tuples(st.just("retag"), shares, st.sampled_from(["hot", "cold"])),
     st.tuples(st.just("untag"), shares),
+    st.tuples(st.just("think better of it"), shares),
     st.tuples(st.just("merge"), shares),
     st.tuples(st.just("copy"), ids),
     st.tuples(st.just("truncate")),
@@ -130,11 +138,12 @@ def house(migrated: sa.Engine, store: stores.Client) -> House:
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@given(history=st.lists(bouts, min_size=1, max_size=3))
+@given(history=st.lists(bouts, min_size=2, max_size=4))
 def test_whatever_happens_at_once_what_is_served_is_a_recount(
     house: House, caplog: pytest.LogCaptureFixture, history: list[tuple[Any, Any]]
 ) -> None:
     caplog.clear()
+    _write(house.engine, [("put", STOCK)])
     with _Watch(house.redis) as watch:
         for theirs, mine in history:
             failures = _at_once(house, theirs, mine)
@@ -238,16 +247,26 @@ def _statement(text: str) -> Callable[..., object]:
     return write
 
 
+def _think_better(connection: sa.Connection, each: int) -> None:
+    """What is rolled back to a savepoint never was."""
+    sql.run(connection, "SAVEPOINT before")
+    _WRITES["move"](connection, each, 2)
+    _WRITES["untag"](connection, each)
+    sql.run(connection, "ROLLBACK TO before")
+
+
 _SOME = "WHERE id %% %(each)s = 0"
 _WRITES: dict[str, Callable[..., object]] = {
     "put": _put,
     "copy": _copy,
+    "think better of it": _think_better,
     "delete": _statement(f"DELETE FROM {TABLE} {_SOME}"),
     "move": _statement(f"UPDATE {TABLE} SET company_id = %(value)s::bigint {_SOME}"),
     "soft delete": _statement(f"UPDATE {TABLE} SET deleted_at = now() {_SOME}"),
     "come back": _statement(f"UPDATE {TABLE} SET deleted_at = NULL {_SOME}"),
     "resize": _statement(f"UPDATE {TABLE} SET size = %(value)s::numeric {_SOME}"),
     "tag": _statement(f"INSERT INTO shop.order_tag SELECT id, %(value)s FROM {TABLE} {_SOME}"),
+    "retag": _statement("UPDATE shop.order_tag SET tag = %(value)s WHERE order_id %% %(each)s = 0"),
     "untag": _statement("DELETE FROM shop.order_tag WHERE order_id %% %(each)s = 0"),
     "truncate": _statement(f"TRUNCATE {TABLE}, shop.order_tag"),
     "merge": _statement(
