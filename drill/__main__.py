@@ -120,12 +120,15 @@ def _told(url: str) -> str:
         row = sql.run(
             connection,
             "SELECT count(*) FILTER (WHERE run.state = 'success') AS done,"
-            " count(*) FILTER (WHERE run.state = 'running') AS killed,"
-            " count(*) FILTER (WHERE run.state IN ('failed', 'partial')) AS failed,"
+            " count(*) FILTER (WHERE killed) AS killed,"
+            " count(*) FILTER (WHERE run.state IN ('failed', 'partial') AND NOT killed) AS failed,"
             " coalesce(sum((SELECT sum((details ->> 'changes')::bigint) FROM crm_ops.batch"
             "   WHERE run_id = run.id)), 0)::bigint AS changes,"
             " count(*) FILTER (WHERE request ->> 'mode' = 'full' AND state = 'success') AS anew"
-            " FROM crm_ops.run AS run",
+            " FROM crm_ops.run_as_it_is AS run,"
+            # The next run of the job closes one that was killed.
+            " LATERAL (SELECT gone OR coalesce(error LIKE 'the run never ended%%', false)"
+            "   AS killed) AS end_",
         ).one()
     engine.dispose()
     return (

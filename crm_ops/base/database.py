@@ -191,6 +191,18 @@ def _hold(connection: sa.Connection, lock_: Lock) -> None:
 
 
 @contextmanager
+def held(made: sa.Engine, name: str) -> Iterator[None]:
+    """Hold the advisory lock called `name` in a session of its own, which ends with the process."""
+    with autocommit(made) as connection:
+        sql.run(connection, "SELECT set_config('idle_session_timeout', '0', false)")
+        _hold(connection, Lock(name))
+        try:
+            yield
+        finally:
+            connection.invalidate()
+
+
+@contextmanager
 def autocommit(made: sa.Engine) -> Iterator[sa.Connection]:
     """A connection whose statements each commit by themselves (VACUUM, FINALIZE)."""
     with translated(made), made.connect() as connection:
@@ -269,6 +281,7 @@ __all__ = [
     "autocommit",
     "bounded",
     "engine",
+    "held",
     "lock",
     "snapshot",
     "transaction",

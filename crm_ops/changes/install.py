@@ -28,12 +28,17 @@ _PAUSE_S = 0.2
 BUDGET_S = 60.0
 
 
+class _Overtaken(Exception):
+    """What a step was planned for is not what is there."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What is done to one log in one transaction; `log` is None where it is taken away.
 
     `doubted` are the facets and aggregates of which pending changes do not tell enough: they lack a
     column, or were logged by another filter (then all, an empty tuple). None where there is none.
+    `replaces` is the definition found when the step was planned, None where there was none.
     """
 
     relation: Relation
@@ -41,6 +46,7 @@ class Step:
     sql: tuple[str, ...]
     log: Log | None = None
     doubted: tuple[str, ...] | None = None
+    replaces: str | None = None
 
 
 def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
@@ -72,7 +78,8 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
             texts = _texts(connection, log, found, had)
             doubted = _doubted(connection, catalog, log, had)
             title = f"capture changes of {log.source}"
-            steps.append(Step(log.relation, title, texts, log, doubted))
+            replaces = None if applied is None else applied.definition
+            steps.append(Step(log.relation, title, texts, log, doubted, replaces))
     return steps
 
 
@@ -134,6 +141,10 @@ def _patiently(engine: sa.Engine, step: Step, budget_s: float) -> None:
     while True:
         try:
             return _do(engine, step)
+        except _Overtaken as error:
+            raise errors.DatabaseBusy(
+                f"{step.title}: somebody else applied another catalog meanwhile; apply yours again"
+            ) from error
         except errors.DatabaseBusy as error:
             if time.monotonic() > until:
                 raise errors.DatabaseBusy(
@@ -156,9 +167,8 @@ def _do(engine: sa.Engine, step: Step) -> None:
         before = known.get(step.relation.name)
         if _done(connection, step, before):
             return
-        seen = None
-        if step.log is not None and before is not None:
-            seen = state.shape(connection, step.log, before.watched)
+        if step.log is not None and step.replaces != (before.definition if before else None):
+            raise _Overtaken
         for statement in step.sql:
             sql.run(connection, statement)
         if step.log is None:
@@ -169,7 +179,10 @@ def _do(engine: sa.Engine, step: Step) -> None:
         if before is None:
             missed = step.log.facet is None
         else:
-            missed = seen is None or before.shape != seen.checksum
+            # Beside our transaction it is what they left behind, and nothing can be added to it.
+            with database.transaction(engine) as beside:
+                seen = state.shape(beside, step.log, before.watched)
+            missed = before.shape != seen.checksum
         _remember(connection, step.log, missed=missed, doubted=step.doubted)
 
 

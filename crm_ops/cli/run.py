@@ -16,6 +16,7 @@ from crm_ops.catalog.schedule import JobName
 from crm_ops.cli import exits, options, output, tools
 from crm_ops.jobs import registry, run
 from crm_ops.jobs.work import Request, Tools
+from crm_ops.local import interrupts
 
 
 def command(
@@ -36,7 +37,8 @@ def command(
     names = [registry.named(name).name for name in task or registry.JOBS]
     request = Request(tuple(entity or ()), tuple(tenant or ()), dry_run, mode)
     given = tools.settings_from(database_url, redis_url, catalog)
-    results = _run(names, request, given)
+    with interrupts.as_interrupt():
+        results = _run(names, request, given)
     if as_json:
         output.json({"jobs": [_row(result) for result in results]})
     else:

@@ -50,7 +50,8 @@ def within(
     row = sql.run(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()
-    recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
+    # In this order: what is counted anew passes for made with the catalog of now, as a whole.
+    recounted = _outdated(connection, counted, as_of) + _lost(connection, counted, row.lost, as_of)
     touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
     _sweep(connection, counted, row)
     found = _impossible(connection, counted, row)

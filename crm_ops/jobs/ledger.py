@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -67,6 +68,15 @@ def begin(engine: sa.Engine, job: str, request: Request, *, started_by: str, now
                 now=now,
             ).scalar_one()
         )
+
+
+@contextmanager
+def alive(engine: sa.Engine, run_id: int) -> Iterator[None]:
+    """Hold a lock for as long as this process is at the run: once it is gone, all can see that."""
+    with database.held(engine, f"run:{run_id}"):
+        with database.transaction(engine) as connection:
+            sql.run(connection, _sql("hold_run"), run_id=run_id)
+        yield
 
 
 def add(
@@ -177,6 +187,22 @@ def finish(
     )
 
 
+def interrupt(engine: sa.Engine, run_id: int, done: Done, *, error: str, now: datetime) -> None:
+    """Close a run that is broken off with what it did so far; one that has ended is left alone."""
+    with database.transaction(engine) as connection:
+        sql.run(
+            connection,
+            _sql("interrupt_run"),
+            run_id=run_id,
+            tenants=done.tenants,
+            rows_seen=done.rows_seen,
+            figures_written=done.figures_written,
+            details=_json(done.details),
+            error=error,
+            now=now,
+        )
+
+
 def last_runs(engine: sa.Engine) -> dict[str, LastRun]:
     """The newest run of each job, by job."""
     with database.transaction(engine) as connection:
@@ -201,11 +227,13 @@ __all__ = [
     "LastRun",
     "Outcome",
     "add",
+    "alive",
     "asked",
     "begin",
     "begin_batch",
     "finish",
     "finish_batch",
+    "interrupt",
     "last_runs",
     "newest",
     "outcomes",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, cast
 
 from crm_ops.base import database, errors, results
@@ -39,10 +40,18 @@ class Job(Protocol):
 
 def plan(job: str, request: Request, tools: Tools, *, started_by: str) -> Plan:
     """Open a run in the ledger and store its batches; a plan that fails closes it as failed."""
-    work = _module(job)
+    return _plan(_begin(job, request, tools, started_by=started_by), job, request, tools)
+
+
+def _begin(job: str, request: Request, tools: Tools, *, started_by: str) -> int:
+    registry.named(job)
     with database.transaction(tools.engine) as connection:
         migrate.require(connection)
-    run_id = ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
+    return ledger.begin(tools.engine, job, request, started_by=started_by, now=tools.clock())
+
+
+def _plan(run_id: int, job: str, request: Request, tools: Tools) -> Plan:
+    work = _module(job)
     try:
         pieces = [] if undeclared(job, tools) else work.plan(request, tools)
         batches = ledger.add(tools.engine, job, run_id, pieces, dry_run=request.dry_run)
@@ -128,8 +137,17 @@ def run(
     started_by: str,
     progress: Callable[[int, int, str], None] | None = None,
 ) -> JobResult:
-    """Plan, do and report in one process; `progress` hears (done, all, label of the next batch)."""
-    planned = plan(job, request, tools, started_by=started_by)
+    """Plan, do and report in one process; `progress` hears (done, all, label of the next batch).
+
+    The ledger tells at once of a run that is broken off, and whoever looks of one that is killed.
+    """
+    run_id = _begin(job, request, tools, started_by=started_by)
+    with ledger.alive(tools.engine, run_id), _told_if_broken_off(run_id, tools):
+        _do_all(_plan(run_id, job, request, tools), tools, progress)
+        return report(run_id, tools)
+
+
+def _do_all(planned: Plan, tools: Tools, progress: Callable[[int, int, str], None] | None) -> None:
     for number, batch in enumerate(planned.batches):
         if progress is not None:
             progress(number, len(planned.batches), batch.label)
@@ -138,7 +156,20 @@ def run(
         except errors.CrmOpsError as error:
             # It is in the ledger; the report below fails with it after the others were done.
             _log.warning("%s: %s", batch.label, error, extra={"action": "batch_failed"})
-    return report(planned.run_id, tools)
+
+
+@contextmanager
+def _told_if_broken_off(run_id: int, tools: Tools) -> Iterator[None]:
+    """Close the run in the ledger where this process is asked to end, or has to."""
+    try:
+        yield
+    except errors.CrmOpsError:
+        raise
+    except BaseException as error:
+        done = _total(ledger.outcomes(tools.engine, run_id))
+        why = f"it was broken off: {type(error).__name__} {error}".rstrip()
+        ledger.interrupt(tools.engine, run_id, done, error=why, now=tools.clock())
+        raise
 
 
 def undeclared(job: str, tools: Tools) -> str | None:

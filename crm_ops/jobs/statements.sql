@@ -40,12 +40,25 @@ SET state = %(state)s, finished_at = %(now)s, tenants = %(tenants)s, rows_seen =
 WHERE id = %(run_id)s
 RETURNING job, took_ms;
 
+-- name: hold_run
+-- Notes that the run's process holds its lock.
+UPDATE crm_ops.run SET held = true WHERE id = %(run_id)s;
+
+-- name: interrupt_run
+-- Closes a run that was broken off, with what its batches did; one that has ended stays as it is.
+UPDATE crm_ops.run
+SET state = 'failed', finished_at = %(now)s, error = %(error)s, tenants = %(tenants)s,
+    rows_seen = %(rows_seen)s, figures_written = %(figures_written)s, details = %(details)s::jsonb,
+    took_ms = greatest(0, extract(epoch FROM %(now)s - started_at) * 1000)::bigint
+WHERE id = %(run_id)s AND state = 'running';
+
 -- name: close_lost
--- Closes runs of a job that began before a moment and never ended: their process is gone.
+-- Closes runs of a job that never ended: their process is gone, or they began before a moment.
 UPDATE crm_ops.run
 SET state = 'failed', finished_at = %(now)s,
     error = 'the run never ended: its process was killed or its machine stopped'
-WHERE job = %(job)s AND state = 'running' AND started_at < %(before)s;
+WHERE job = %(job)s AND state = 'running'
+  AND (started_at < %(before)s OR held AND crm_ops.nobody_at(id));
 
 -- name: request_of
 -- What a run was asked to do.
@@ -61,7 +74,7 @@ FROM unnest(%(jobs)s::text[]) AS asked (job)
 CROSS JOIN LATERAL (
     SELECT id, job, state, started_by, started_at, finished_at, tenants, rows_seen,
            figures_written, took_ms, error, details
-    FROM crm_ops.run WHERE run.job = asked.job
+    FROM crm_ops.run_as_it_is AS run WHERE run.job = asked.job
     ORDER BY id DESC LIMIT 1
 ) AS last;
 
@@ -72,7 +85,7 @@ FROM unnest(%(jobs)s::text[]) WITH ORDINALITY AS asked (job, place)
 CROSS JOIN LATERAL (
     SELECT id, job, state, started_at, took_ms, rows_seen, figures_written,
            coalesce((request ->> 'dry_run')::boolean, false) AS dry_run
-    FROM crm_ops.run WHERE run.job = asked.job
+    FROM crm_ops.run_as_it_is AS run WHERE run.job = asked.job
     ORDER BY id DESC LIMIT %(most)s
 ) AS last
 ORDER BY asked.place, last.id;

@@ -159,6 +159,22 @@ def test_a_facet_of_a_hundred_thousand_values_is_refused_by_name_or_shown_in_par
     assert_proved(engine, wide, shop.TENANTS)
 
 
+def test_a_facet_of_a_million_values_is_refused_by_name(engine: sa.Engine) -> None:
+    counted = _odd(engine, {"column": "id"})
+    run(
+        engine,
+        "INSERT INTO shop.odd (id, company_id)"
+        " SELECT i, 1 + (i > 1000000)::int FROM generate_series(1, 1000009) AS i",
+    )
+    refresh.fold(engine, counted, anew="so many changes cost more than counting anew")
+
+    found = rebuild.facet_counts(engine, counted, shop.TENANTS)
+
+    assert set(found.failures) == {"1"}
+    assert "odd.odd0 has 1,000,000 distinct values, more than the 20,000" in found.failures["1"]
+    assert_proved(engine, counted, ["2", "3"])
+
+
 @pytest.mark.parametrize(
     "ddl", ["DROP COLUMN ratio", "ALTER ratio TYPE text", "RENAME ratio TO proportion"]
 )
