@@ -61,7 +61,7 @@ def fill(engine: sa.Engine, months: int, rows: int) -> None:
             f"CREATE INDEX IF NOT EXISTS audit_log_read ON {LOG} (company_id, created_at)",
             f"CREATE TABLE IF NOT EXISTS {LOG}_default PARTITION OF {LOG} DEFAULT",
             # The archive of a measurement before this one is gone.
-            "TRUNCATE crm_ops.audit_partition, crm_ops.audit_link",
+            "TRUNCATE crm_ops.audit_partition, crm_ops.audit_link, crm_ops.audit_archive",
         ):
             sql.run(connection, text)
         known = set(sql.run(connection, "SELECT tablename FROM pg_tables").scalars())

@@ -58,6 +58,23 @@ ORDER BY number DESC LIMIT 1;
 INSERT INTO crm_ops.audit_link (parent, number, entry, hash)
 VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(number)s, %(entry)s, %(hash)s);
 
+-- name: archive_begun
+-- Where the archive was begun; no row before; only reads.
+SELECT url FROM crm_ops.audit_archive
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text);
+
+-- name: begin_archive
+-- Notes where the archive was begun, after its head was put there; begun again it is the newer place.
+INSERT INTO crm_ops.audit_archive (parent, url)
+VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(url)s)
+ON CONFLICT (parent) DO UPDATE SET url = excluded.url, begun_at = now();
+
+-- name: unlinked
+-- The tables whose file has no link yet, and how often each was written; only reads.
+SELECT id, name, lower, attempt FROM crm_ops.audit_partition
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND state IN ('detached', 'exported');
+
 -- name: record_restored
 -- Notes a table that was filled from the archive and attached, with the links it was filled from; in
 -- the transaction that attaches it.

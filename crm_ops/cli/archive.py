@@ -120,6 +120,11 @@ def _show(found: inspection.Inspection) -> None:
         [(found.files, found.rows, found.links, found.head)],
         numbers=0,
     )
+    if found.waiting:
+        output.note(
+            f"{found.waiting} file(s) have no link yet: their export has not ended; the next run"
+            " ends it"
+        )
     if found.findings:
         output.table(
             ("finding", "name", "why"),
