@@ -91,10 +91,11 @@ def ways(log: Log) -> dict[str, Callable[[], object]]:
 
     ours()
     held = pq.read_table(file)
+    how = parquet.options(held.to_batches()[0])
 
     def floor() -> None:
         _copy(url, f"COPY {month} TO STDOUT (FORMAT binary)", _silent)
-        pq.write_table(held, folder / "floor.parquet", compression="zstd", compression_level=3)
+        pq.write_table(held, folder / "floor.parquet", **how)
 
     def compressed() -> None:
         with pa.CompressedOutputStream(str(folder / "copy.csv.zst"), "zstd") as stream:

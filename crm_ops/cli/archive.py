@@ -63,6 +63,8 @@ def restore(
     rows = sum(each.rows for each in entries)
     target = table or restoration.default_table(_log(opened), wanted)
     if dry_run:
+        if as_json:
+            output.json({"table": str(target), "files": len(entries), "rows": rows})
         output.note(f"{rows:,} rows of {len(entries)} file(s) would be restored to {target}")
         return
     with output.progress() as report:

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply, archiving, chain, claims, inspection, manifest, plan
+from crm_ops.audit import (
+    apply,
+    archiving,
+    chain,
+    claims,
+    inspection,
+    manifest,
+    plan,
+    restoration,
+)
+from crm_ops.audit.months import Month
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.base.sql import Relation
@@ -245,6 +255,26 @@ def test_months_of_every_type_of_time_column_are_archived(
 
     assert sum(archives.archived(database, tmp_path).values()) == 2
     assert logs.state(database, str(FEBRUARY)) == ("dropped", 2)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns", "Etc/GMT+12"])
+def test_a_leap_day_leaves_and_comes_back_whatever_the_time_zone_of_the_database(
+    database: sa.Engine, tmp_path: Path, zone: str
+) -> None:
+    logs.create(database, ["2020-02", "2020-03", "2024-03"])
+    logs.run(
+        database,
+        f"ALTER DATABASE {database.url.database} SET TimeZone = '{zone}'",
+        "INSERT INTO crm.audit_log (id, created_at) VALUES (1, '2020-02-29 00:00+00'),"
+        " (2, '2020-02-29 23:59:59.999999+00'), (3, '2020-03-01 00:00+00')",
+    )
+    database.dispose()
+
+    archives.maintain(database, tmp_path)
+    leap = restoration.restore(database, archives.storage(tmp_path), policy(), Month(2020, 2))
+
+    assert logs.value(database, f"SELECT array_agg(id ORDER BY id) FROM {leap.table}") == [1, 2]
+    assert sum(archives.archived(database, tmp_path).values()) == 3
 
 
 def test_a_month_waits_for_a_tenant_who_keeps_its_rows_longer(
