@@ -61,7 +61,7 @@ def fill(engine: sa.Engine, months: int, rows: int) -> None:
             f"CREATE INDEX IF NOT EXISTS audit_log_read ON {LOG} (company_id, created_at)",
             f"CREATE TABLE IF NOT EXISTS {LOG}_default PARTITION OF {LOG} DEFAULT",
             # The archive of a measurement before this one is gone.
-            "TRUNCATE crm_ops.audit_partition, crm_ops.audit_link",
+            "TRUNCATE crm_ops.audit_partition, crm_ops.audit_link, crm_ops.audit_archive",
         ):
             sql.run(connection, text)
         known = set(sql.run(connection, "SELECT tablename FROM pg_tables").scalars())
@@ -91,10 +91,11 @@ def ways(log: Log) -> dict[str, Callable[[], object]]:
 
     ours()
     held = pq.read_table(file)
+    how = parquet.options(held.to_batches()[0])
 
     def floor() -> None:
         _copy(url, f"COPY {month} TO STDOUT (FORMAT binary)", _silent)
-        pq.write_table(held, folder / "floor.parquet", compression="zstd", compression_level=3)
+        pq.write_table(held, folder / "floor.parquet", **how)
 
     def compressed() -> None:
         with pa.CompressedOutputStream(str(folder / "copy.csv.zst"), "zstd") as stream:

@@ -96,7 +96,7 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
     met: Counter[str] = Counter()
     crashes = set(chance.sample(range(asked.nights), min(asked.crashes, asked.nights)))
     for number in range(asked.nights):
-        trouble = chance.choice(TROUBLES) if number % 2 else "kill"
+        trouble = TROUBLES[number // 2 % len(TROUBLES)] if number % 2 else "kill"
         met[trouble] += night(context, url, archive, trouble, chance)
         if number in crashes:
             _crash(server)
@@ -115,7 +115,7 @@ def _drill(server: _Server, folder: Path, asked: argparse.Namespace) -> bool:
     with database.transaction(engine) as connection:
         current = {entry.file for entry in chain.current(chain.read(connection, LOG))}
     engine.dispose()
-    # A file with a flipped bit was archived again under another name, and stays as evidence.
+    # A linked file with a flipped bit was archived again under another name, and stays as evidence.
     wrong = [each for each in inspected.findings if each.what != "altered" or each.name in current]
     print(f"nights: {dict(met)}, {len(crashes)} crashes of PostgreSQL")
     print(

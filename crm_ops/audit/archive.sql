@@ -58,6 +58,23 @@ ORDER BY number DESC LIMIT 1;
 INSERT INTO crm_ops.audit_link (parent, number, entry, hash)
 VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(number)s, %(entry)s, %(hash)s);
 
+-- name: archive_begun
+-- Where the archive was begun; no row before; only reads.
+SELECT url FROM crm_ops.audit_archive
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text);
+
+-- name: begin_archive
+-- Notes where the archive was begun, after its head was put there; begun again it is the newer place.
+INSERT INTO crm_ops.audit_archive (parent, url)
+VALUES (format('%%I.%%I', %(schema)s::text, %(name)s::text), %(url)s)
+ON CONFLICT (parent) DO UPDATE SET url = excluded.url, begun_at = now();
+
+-- name: unlinked
+-- The tables whose file has no link yet, and how often each was written; only reads.
+SELECT id, name, lower, attempt FROM crm_ops.audit_partition
+WHERE parent = format('%%I.%%I', %(schema)s::text, %(name)s::text)
+    AND state IN ('detached', 'exported');
+
 -- name: record_restored
 -- Notes a table that was filled from the archive and attached, with the links it was filled from; in
 -- the transaction that attaches it.
@@ -100,7 +117,8 @@ WITH subject AS (
     SELECT class.* FROM pg_class AS class
     WHERE class.oid = to_regclass(format('%%I.%%I', %(schema)s::text, %(name)s::text))
 )
-SELECT 'it is not a plain table' FROM subject WHERE relkind <> 'r' OR relispartition
+SELECT CASE WHEN relkind = 'p' THEN 'it is partitioned already' ELSE 'it is not a plain table' END
+    FROM subject WHERE relkind <> 'r' OR relispartition
     OR EXISTS (SELECT FROM pg_inherits WHERE oid IN (inhrelid, inhparent))
 UNION ALL SELECT 'row-level security: switch it on again afterwards' FROM subject WHERE relrowsecurity
 UNION ALL SELECT format('the foreign key %%I of %%s leads to it', conname, conrelid::regclass)
@@ -115,7 +133,7 @@ UNION ALL SELECT format('the column %%I may be NULL: it must be NOT NULL', attna
 UNION ALL SELECT format('the column %%I has grants of its own', attname)
     FROM pg_attribute JOIN subject ON attrelid = subject.oid WHERE attacl IS NOT NULL
 UNION ALL SELECT format('%%I is not its primary key alone', %(key)s::text) FROM subject
-    WHERE NOT EXISTS (
+    WHERE relkind = 'r' AND NOT EXISTS (
         SELECT FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND conkey = ARRAY[attnum]
         WHERE conrelid = subject.oid AND contype = 'p' AND attname = %(key)s
     )

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote
 
 import sqlalchemy as sa
 
-from crm_ops.audit import chain, columns, fingerprint, lease, parquet, record
+from crm_ops.audit import chain, columns, files, fingerprint, lease, manifest, parquet, record
 from crm_ops.audit.columns import Column
 from crm_ops.audit.record import Record
 from crm_ops.audit.storage import Storage
@@ -51,7 +51,6 @@ def export(
         found = _read(engine, policy, table)
         if found is None or found.state != "detached":
             return Archived()
-        chain.publish(engine, Relation.parse(policy.table), storage)
         return _export(engine, storage, policy, table, found, progress)
 
 
@@ -73,7 +72,7 @@ def verify(
         for _ in range(_TRIES):
             found = _read(engine, policy, table)
             if found is None or found.state not in ("detached", "exported"):
-                chain.publish(engine, log, storage)
+                manifest.publish(engine, log, storage)
                 return total
             if found.state == "detached":
                 done = _export(engine, storage, policy, table, found, lambda _rows: None)
@@ -94,8 +93,10 @@ def _export(
     found: Record,
     progress: Callable[[int], None],
 ) -> Archived:
-    shape = _columns(engine, policy, table)
-    name = _name(policy, table, found)
+    log = Relation.parse(policy.table)
+    manifest.publish(engine, log, storage)
+    files.clear(engine, storage, log, table, found)
+    shape, name = _columns(engine, policy, table), files.name(log, table, found)
     with storage.new(name) as path:
         rows = parquet.write(engine, table, shape, _order(policy, shape), path, progress)
         file_bytes = path.stat().st_size
@@ -126,15 +127,17 @@ def _verified(
 ) -> fingerprint.Fingerprint | None:
     """The fingerprint that file and table share, once it is noted; None where they differ."""
     shape = _columns(engine, policy, table)
-    in_file = _of_file(storage, policy, found, shape)
-    with database.transaction(engine) as connection:
-        in_table = fingerprint.of_table(connection, table, shape, policy.time)
+    # PostgreSQL counts the table while we read the file.
+    with ThreadPoolExecutor(1) as beside:
+        counting = beside.submit(_of_table, engine, policy, table, shape)
+        in_file = _of_file(storage, policy, found, shape)
+    in_table = counting.result()
     if in_file != in_table:
         _again(engine, table, found)
         return None
     log = Relation.parse(policy.table)
     with chain.held(engine, log):
-        chain.copy(engine, log, storage)
+        manifest.copy(engine, log, storage)
         with database.transaction(engine) as connection:
             link = chain.append(
                 connection,
@@ -156,7 +159,7 @@ def _verified(
             )
             if not record.verified(connection, found.id, in_file, link):
                 raise errors.AuditError(f"{table} has changed while it was verified; run it again")
-        chain.copy(engine, log, storage)
+        manifest.copy(engine, log, storage)
     _log.info(
         "%s verified in the archive: %s rows, link %s",
         table,
@@ -165,6 +168,13 @@ def _verified(
         extra={"action": "audit_verified", "table": str(table), "rows": in_file.rows},
     )
     return in_file
+
+
+def _of_table(
+    engine: sa.Engine, policy: Audit, table: Relation, shape: tuple[Column, ...]
+) -> fingerprint.Fingerprint:
+    with database.transaction(engine) as connection:
+        return fingerprint.of_table(connection, table, shape, policy.time)
 
 
 def _of_file(
@@ -206,14 +216,6 @@ def _order(policy: Audit, shape: tuple[Column, ...]) -> tuple[str, ...]:
     there = {column.name for column in shape}
     wanted = (policy.tenant, policy.time, policy.key)
     return tuple(name for name in wanted if name is not None and name in there)
-
-
-def _name(policy: Audit, table: Relation, found: Record) -> str:
-    """No file that a link names is written again: its number and its try are in its name."""
-    month = f"{found.lower.year:04}-{found.lower.month:02}"
-    own = quote(table.name, safe="")
-    log = chain.folder(Relation.parse(policy.table))
-    return f"{log}/{month}/{own}-{found.id}-{found.attempt}.parquet"
 
 
 __all__ = ["Archived", "export", "verify"]

@@ -1,8 +1,8 @@
 """The manifest chain: one link for each archived file, each holding the hash of the one before.
 
-The database has it first, its head with it; then it is copied beside the files, entry by entry.
-Nothing is dropped before its link lies in both places. Who alters, takes away or adds a file, an
-entry or a whole tail is found as long as one of the two heads is honest.
+The database has it first; then it is copied beside the files, where its head lies with it. Who
+alters, takes away or adds a file, an entry or a whole tail is found as long as one of the two is
+honest.
 """
 
 from __future__ import annotations
@@ -21,9 +21,8 @@ import sqlalchemy as sa
 
 from crm_ops.audit import lease
 from crm_ops.audit.fingerprint import Fingerprint
-from crm_ops.audit.storage import Storage
 from crm_ops.audit.stretch import Stretch
-from crm_ops.base import database, errors, sql, statements
+from crm_ops.base import sql, statements
 from crm_ops.base.sql import Relation
 
 BEGINNING = "0" * 64
@@ -95,11 +94,6 @@ def place(table: Relation, number: int) -> str:
     return f"{folder(table)}/manifest/{number:08}.json"
 
 
-def head_place(table: Relation) -> str:
-    """Where the head lies beside the files."""
-    return f"{folder(table)}/manifest/head.json"
-
-
 def read(connection: sa.Connection, table: Relation) -> list[Link]:
     """The links that the database has, in their order."""
     rows = sql.run(connection, _sql("links"), schema=table.schema, name=table.name)
@@ -117,15 +111,15 @@ def append(connection: sa.Connection, table: Relation, **said: Any) -> int:
     """Add a link in the caller's transaction, who holds the chain's lease; return its number."""
     last = sql.run(connection, _sql("last_link"), schema=table.schema, name=table.name).first()
     number, previous = (last.number + 1, last.hash) if last else (1, BEGINNING)
-    text = _text(asdict(Entry(number=number, previous=previous, table=str(table), **said)))
+    entry = text(asdict(Entry(number=number, previous=previous, table=str(table), **said)))
     sql.run(
         connection,
         _sql("add_link"),
         schema=table.schema,
         name=table.name,
         number=number,
-        entry=text,
-        hash=digest(text),
+        entry=entry,
+        hash=digest(entry),
     )
     return int(number)
 
@@ -135,84 +129,13 @@ def held(engine: sa.Engine, table: Relation) -> AbstractContextManager[None]:
     return lease.held(engine, f"the manifest chain of {table}", wait_s=_WAIT_S)
 
 
-def publish(engine: sa.Engine, table: Relation, storage: Storage) -> int:
-    """Copy beside the files what is not there yet; return how many entries.
-
-    Nothing is waited for where all is there. Raises as `copy` does.
-    """
-    with database.transaction(engine) as connection:
-        links = read(connection, table)
-    if require(storage, table, links) == len(links) and links:
-        return 0
-    with held(engine, table):
-        return copy(engine, table, storage)
-
-
-def copy(engine: sa.Engine, table: Relation, storage: Storage) -> int:
-    """Copy beside the files what is not there yet, the head last; for who holds the chain.
-
-    A head lies there before the first link is made. So where it is missing afterwards the storage
-    is not the one that was written to, a disk that is not mounted, and AuditError is raised.
-    """
-    with database.transaction(engine) as connection:
-        links = read(connection, table)
-    known = require(storage, table, links)
-    for link in links[known:]:
-        storage.put(place(table, link.number), link.text.encode())
-    if links[known:] or not links:
-        storage.put(head_place(table), head_text(links))
-    return len(links) - known
-
-
-def require(storage: Storage, table: Relation, links: Sequence[Link]) -> int:
-    """How many links lie beside the files; raise AuditError where it is not our archive."""
-    told = storage.get(head_place(table))
-    try:
-        said: Any = json.loads(told) if told else {"number": 0, "hash": BEGINNING}
-        number, hash_ = int(said["number"]), str(said["hash"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise errors.AuditError(
-            f"{head_place(table)} in the archive {storage.url} is not what we wrote; see `crm-ops"
-            " audit verify-archive`"
-        ) from error
-    if told is None and links:
-        raise errors.AuditError(
-            f"the archive {storage.url} has no {head_place(table)}, though {len(links)} files"
-            " were archived there: is its disk mounted? Nothing was written"
-        )
-    # A link is added only when all before it lie there: an older head is that of another disk.
-    if number < len(links) - 1:
-        raise errors.AuditError(
-            f"the archive {storage.url} knows {number} of {len(links)} links: is it an older copy,"
-            " or was its disk not mounted when the others were written? See `crm-ops audit"
-            " verify-archive`. Nothing was written"
-        )
-    expected = links[number - 1].hash if 0 < number <= len(links) else BEGINNING
-    if number > len(links) or hash_ != expected:
-        raise errors.AuditError(
-            f"the archive {storage.url} belongs to another history: its head is link {number}, the"
-            f" database has {len(links)}; see `crm-ops audit verify-archive`. Nothing was written"
-        )
-    return number
-
-
-def head(storage: Storage, table: Relation) -> bytes | None:
-    """The head as it lies beside the files."""
-    return storage.get(head_place(table))
-
-
-def head_text(links: Sequence[Link]) -> bytes:
-    """The head that must lie beside the files of a chain."""
-    last = links[-1].hash if links else BEGINNING
-    return _text({"number": len(links), "hash": last}).encode()
-
-
-def digest(text: str) -> str:
+def digest(entry: str) -> str:
     """The hash of an entry."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(entry.encode()).hexdigest()
 
 
-def _text(value: object) -> str:
+def text(value: object) -> str:
+    """An entry or a head as it is hashed and lies beside the files."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -225,16 +148,11 @@ __all__ = [
     "Entry",
     "Link",
     "append",
-    "copy",
     "current",
     "digest",
     "folder",
-    "head",
-    "head_place",
-    "head_text",
     "held",
     "place",
-    "publish",
     "read",
-    "require",
+    "text",
 ]

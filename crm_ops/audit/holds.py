@@ -50,6 +50,10 @@ def add(
         raise errors.ParameterError("the catalog's audit names no `tenant` column to hold by")
     if object_ is not None and not policy.object:
         raise errors.ParameterError("the catalog's audit names no `object` columns to hold by")
+    if object_ is not None and object_.count(":") < len(policy.object) - 1:
+        raise errors.ParameterError(
+            f"{object_!r} names no object: it is {' and '.join(policy.object)}, joined by colons"
+        )
     if not reason.strip():
         raise errors.ParameterError("a hold needs a reason")
     if lower is not None and upper is not None and lower >= upper:

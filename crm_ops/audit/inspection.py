@@ -12,7 +12,7 @@ from typing import Literal
 
 import sqlalchemy as sa
 
-from crm_ops.audit import chain, fingerprint, parquet
+from crm_ops.audit import chain, files, fingerprint, manifest, parquet
 from crm_ops.audit.chain import Entry, Link
 from crm_ops.audit.columns import Column, Kind
 from crm_ops.audit.storage import Storage
@@ -31,12 +31,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was read and found; `head` is the hash of the last link, to be kept elsewhere."""
+    """What was read and found; `head` is the hash of the last link, to be kept elsewhere.
+
+    `waiting` files are of exports that have no link yet: the next run adds it, or takes them away.
+    """
 
     files: int
     rows: int
     links: int
     head: str | None
+    waiting: int
     findings: tuple[Finding, ...]
 
     @property
@@ -53,7 +57,7 @@ def inspect(
 ) -> Inspection:
     """Inspect the archive of one audit log; `progress` hears (done, all, name of the next file)."""
     with database.transaction(engine) as connection:
-        links = chain.read(connection, table)
+        links, ours = chain.read(connection, table), files.unlinked(connection, table)
     findings = [*_database_chain(links), *_copies(storage, table, links)]
     entries = [entry for link in links if (entry := _entry(link)) is not None]
     replaced = {number for entry in entries for number in entry.replaces}
@@ -65,12 +69,14 @@ def inspect(
         if found is not None and not (entry.number in replaced and found.what == "missing"):
             findings.append(found)
         rows += 0 if entry.number in replaced else entry.rows
-    findings += _added(storage, table, links, entries)
+    added = _added(storage, table, links, entries)
+    findings += [Finding("added", name, "no link names it") for name in sorted(added - ours)]
     return Inspection(
         files=len(entries),
         rows=rows,
         links=len(links),
         head=links[-1].hash if links else None,
+        waiting=len(added & ours),
         findings=tuple(findings),
     )
 
@@ -138,23 +144,22 @@ def _copies(storage: Storage, table: Relation, links: Sequence[Link]) -> list[Fi
             findings.append(Finding("missing", name, "the database has this link"))
         elif copy != link.text.encode():
             findings.append(Finding("altered", name, "the database has another entry"))
-    head, name = chain.head(storage, table), chain.head_place(table)
+    name = manifest.place(table)
+    head = storage.get(name)
     if links and head is None:
         findings.append(Finding("missing", name, "the database has a head"))
-    elif head is not None and head != chain.head_text(links):
+    elif head is not None and head != manifest.head(links):
         findings.append(Finding("altered", name, "the database has another head"))
     return findings
 
 
 def _added(
     storage: Storage, table: Relation, links: Sequence[Link], entries: Sequence[Entry]
-) -> list[Finding]:
-    known = {entry.file for entry in entries} | {chain.head_place(table)}
+) -> set[str]:
+    """The files that no link names."""
+    known = {entry.file for entry in entries} | {manifest.place(table)}
     known |= {chain.place(table, link.number) for link in links}
-    return [
-        Finding("added", name, "no link names it")
-        for name in sorted(storage.names(chain.folder(table)) - known)
-    ]
+    return storage.names(chain.folder(table)) - known
 
 
 __all__ = ["Finding", "Inspection", "columns_of", "inspect", "read_back"]

@@ -10,7 +10,7 @@ import logging
 
 import sqlalchemy as sa
 
-from crm_ops.audit import chain, columns, fingerprint, holds, layout, record
+from crm_ops.audit import columns, fingerprint, holds, layout, manifest, record
 from crm_ops.audit.layout import Stored
 from crm_ops.audit.locks import Lock, Tries
 from crm_ops.audit.plan import Late, Plan
@@ -76,7 +76,7 @@ def _in_archive(
         return None
     if storage is None:
         raise errors.SettingsError("no archive is open, and without one nothing can be dropped")
-    chain.publish(engine, plan.parent.table, storage)
+    manifest.publish(engine, plan.parent.table, storage)
     if storage.sha256(found.file) == found.sha256:
         return found
     _back(engine, found)

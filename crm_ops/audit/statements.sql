@@ -119,8 +119,8 @@ FROM log JOIN pg_roles AS role ON role.oid = log.relowner OR role.rolname = curr
 WHERE NOT has_schema_privilege(role.oid, log.space, 'CREATE')
 UNION ALL
 SELECT 'SELECT, INSERT and UPDATE on ' || ours.name
-FROM unnest(ARRAY['crm_ops.audit_partition', 'crm_ops.audit_link', 'crm_ops.audit_hold'])
-    AS ours (name)
+FROM unnest(ARRAY['crm_ops.audit_partition', 'crm_ops.audit_link', 'crm_ops.audit_archive',
+                  'crm_ops.audit_hold']) AS ours (name)
 WHERE NOT (has_table_privilege(ours.name, 'SELECT') AND has_table_privilege(ours.name, 'INSERT')
     AND has_table_privilege(ours.name, 'UPDATE'));
 

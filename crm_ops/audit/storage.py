@@ -12,7 +12,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 from urllib.parse import urlsplit
@@ -64,6 +64,11 @@ class Storage:
         """Write a small file."""
         with self.new(name) as path:
             path.write_bytes(content)
+
+    def remove(self, name: str) -> None:
+        """Take a file away; nothing where there is no such file."""
+        with _told(self.url), suppress(FileNotFoundError):
+            self._ask(lambda: self._files.rm_file(self._at(name)))
 
     def get(self, name: str) -> bytes | None:
         """A small file's content; None where there is no such file."""

@@ -74,6 +74,7 @@ def _show(made: adoption.Adoption, *, as_json: bool) -> None:
         [(made.table, made.before, f"{months[0]} to {months[-1]}", made.copied, made.rows)],
         numbers=2,
     )
+    output.note("rows are PostgreSQL's estimate")
     for each in made.hindrances:
         output.note(f"in the way: {each}")
 

@@ -63,6 +63,8 @@ def restore(
     rows = sum(each.rows for each in entries)
     target = table or restoration.default_table(_log(opened), wanted)
     if dry_run:
+        if as_json:
+            output.json({"table": str(target), "files": len(entries), "rows": rows})
         output.note(f"{rows:,} rows of {len(entries)} file(s) would be restored to {target}")
         return
     with output.progress() as report:
@@ -120,6 +122,11 @@ def _show(found: inspection.Inspection) -> None:
         [(found.files, found.rows, found.links, found.head)],
         numbers=0,
     )
+    if found.waiting:
+        output.note(
+            f"{found.waiting} file(s) have no link yet: their export has not ended; the next run"
+            " ends it"
+        )
     if found.findings:
         output.table(
             ("finding", "name", "why"),

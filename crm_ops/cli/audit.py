@@ -42,7 +42,7 @@ def partitions(opened: Tools, as_json: options.Json = False) -> None:
         output.json({"partitions": listed, "summary": msgspec.to_builtins(told)})
         return
     output.table(("table", "state", "from (UTC)", "to (UTC)", "rows", "bytes"), rows, numbers=2)
-    output.note(f"partitions reach {told.runway_days} days ahead; rows of months are estimates")
+    output.note(f"partitions reach {_days(told.runway_days)} ahead; rows of months are estimates")
 
 
 @opening.command(app, "plan")
@@ -61,12 +61,16 @@ def retire(opened: Tools, dry_run: options.DryRun = False, as_json: options.Json
         output.json(told) if as_json else _show_plan({**told, "create": [], "finalize": []})
         return
     done, failed = _retire(opened, planned)
+    left = {str(each.table): each.why for each in audit_log.look(opened)[1].kept}
+    stay = {table: left[table] for table in done if table in left}
     if as_json:
         tables = [{"table": table, **figures} for table, figures in done.items()]
-        output.json({"tables": tables, "failed": failed})
+        output.json({"tables": tables, "kept": stay, "failed": failed})
     else:
         rows = [(table, *(each[key] for key in _ARCHIVED.values())) for table, each in done.items()]
         output.table(("table", *_ARCHIVED), rows, numbers=7)
+    for table, why in stay.items():
+        output.note(f"{table} is kept: {why}")
     for table, why in failed.items():
         output.note(f"{table}: {why}")
     raise typer.Exit(exits.FAILED if failed else exits.DONE)
@@ -137,7 +141,11 @@ def _show_plan(planned: dict[str, Any]) -> None:
     )
     for step in dict.fromkeys(row[0] for row in steps):
         output.note(f"{step} locks {planned['locks'][step]}")
-    output.note(f"the partitions will reach {planned['runway_days']} days ahead")
+    output.note(f"the partitions will reach {_days(planned['runway_days'])} ahead")
+
+
+def _days(number: int) -> str:
+    return f"{number} day{'' if number == 1 else 's'}"
 
 
 __all__ = ["app"]

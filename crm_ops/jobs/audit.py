@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from crm_ops.audit import apply, summary
+from crm_ops.audit import apply, manifest, summary
 from crm_ops.audit.layout import Stored
 from crm_ops.audit.plan import Late, Plan
-from crm_ops.base import database
+from crm_ops.base import database, errors
 from crm_ops.base.results import Done
+from crm_ops.base.sql import Relation
 from crm_ops.jobs import audit_log, retirement, verification
 from crm_ops.jobs.retirement import Figures, leaving
 from crm_ops.jobs.work import Request, Tools, Work
@@ -61,16 +62,35 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
 
 
 def conclude(done: Done, request: Request, tools: Tools) -> str | None:
-    """Fail where the partitions ahead reach less far than the catalog demands."""
+    """Fail where the months ahead or the archive are not as the catalog demands."""
+    if request.dry_run:
+        return None
+    troubles = [_short(done, tools), _no_archive(tools)]
+    return "; ".join(filter(None, troubles)) or None
+
+
+def _short(done: Done, tools: Tools) -> str | None:
     policy = audit_log.policy(tools)
     runway = done.details["runway_days"]
-    if request.dry_run or runway >= policy.minimum_runway_days:
+    if runway >= policy.minimum_runway_days:
         return None
     return (
         f"the partitions of {policy.table} reach only {runway} days ahead, fewer than the"
         f" {policy.minimum_runway_days} of audit.minimum_runway_days; `crm-ops run --task"
         " audit_maintenance` creates what is missing and says what is in its way"
     )
+
+
+def _no_archive(tools: Tools) -> str | None:
+    """The first run begins the archive, each later one looks for it: before a month needs it."""
+    policy = audit_log.policy(tools)
+    if policy.on_expiry != "archive":
+        return None
+    try:
+        manifest.publish(tools.engine, Relation.parse(policy.table), audit_log.storage(tools))
+    except (errors.AuditError, errors.SettingsError) as error:
+        return str(error)
+    return None
 
 
 def _ensure(tools: Tools, planned: Plan, *, dry_run: bool) -> Figures:

@@ -12,7 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
 
-from crm_ops.audit import apply, archiving, chain, claims, plan
+from crm_ops.audit import (
+    apply,
+    archiving,
+    chain,
+    claims,
+    inspection,
+    manifest,
+    plan,
+    restoration,
+)
+from crm_ops.audit.months import Month
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.base.sql import Relation
@@ -94,6 +104,31 @@ def test_a_byte_that_flips_after_the_export_is_noticed_and_the_month_exported_ag
         == 300
     )
     assert sum(archives.archived(expired, tmp_path).values()) == 300
+    assert len(list(tmp_path.rglob("*.parquet"))) == 1, "the spoilt try is not left behind"
+    assert inspection.inspect(expired, archives.storage(tmp_path), LOG).sound
+
+
+def test_a_file_whose_link_was_never_made_waits_for_the_next_run_and_is_no_finding(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    apply.detach(expired, logs.planned(expired, policy()))
+    archiving.export(expired, archives.storage(tmp_path), policy(), FEBRUARY)
+    # Killed before the record: the file is there, and the table still to be exported.
+    logs.run(expired, "UPDATE crm_ops.audit_partition SET state = 'detached', file = NULL")
+    (file,) = tmp_path.rglob("*.parquet")
+    file.with_name("audit_log_p202302-7-1.parquet").write_bytes(file.read_bytes())
+
+    found = inspection.inspect(expired, archives.storage(tmp_path), LOG)
+    assert found.waiting == 1
+    assert [(each.what, each.name.rpartition("/")[2]) for each in found.findings] == [
+        ("added", "audit_log_p202302-7-1.parquet")
+    ]
+
+    file.with_name("audit_log_p202302-7-1.parquet").unlink()
+    archives.maintain(expired, tmp_path)
+    found = inspection.inspect(expired, archives.storage(tmp_path), LOG)
+    assert (found.sound, found.files, found.waiting) == (True, 1, 0)
+    assert list(tmp_path.rglob("*.parquet")) == [file]
 
 
 def test_a_file_that_is_lost_or_altered_before_the_drop_keeps_the_table(
@@ -127,6 +162,47 @@ def test_an_archive_that_is_not_mounted_any_more_is_refused(
         archives.maintain(expired, tmp_path / "disk")
 
 
+def test_an_archive_that_is_not_mounted_before_its_first_file_is_refused_too(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    disk = archives.storage(tmp_path / "disk")
+    manifest.publish(expired, LOG, disk)
+    (tmp_path / "disk").rename(tmp_path / "elsewhere")
+
+    with pytest.raises(errors.AuditError, match="it was begun there: is its disk mounted"):
+        archives.maintain(expired, tmp_path / "disk")
+
+    assert logs.exists(expired, str(FEBRUARY))
+    assert not list(tmp_path.rglob("*.parquet*"))
+    (tmp_path / "elsewhere").rename(tmp_path / "disk")
+    archives.maintain(expired, tmp_path / "disk")
+    assert sum(archives.archived(expired, tmp_path / "disk").values()) == 300
+
+
+def test_before_the_first_file_the_catalog_may_name_another_place(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    manifest.publish(expired, LOG, archives.storage(tmp_path / "first"))
+
+    archives.maintain(expired, tmp_path / "second")
+
+    assert sum(archives.archived(expired, tmp_path / "second").values()) == 300
+    with pytest.raises(errors.AuditError, match=r"1 file\(s\) were archived: is its disk mounted"):
+        manifest.publish(expired, LOG, archives.storage(tmp_path / "third"))
+
+
+def test_an_archive_begun_by_a_run_that_was_killed_is_begun_by_the_next(
+    expired: sa.Engine, tmp_path: Path
+) -> None:
+    disk = archives.storage(tmp_path)
+    manifest.publish(expired, LOG, disk)
+    logs.run(expired, "DELETE FROM crm_ops.audit_archive")
+
+    manifest.publish(expired, LOG, disk)
+
+    assert logs.value(expired, "SELECT url FROM crm_ops.audit_archive") == disk.url
+
+
 def test_an_archive_that_is_older_than_the_database_is_refused(
     expired: sa.Engine, tmp_path: Path
 ) -> None:
@@ -139,7 +215,7 @@ def test_an_archive_that_is_older_than_the_database_is_refused(
     )
 
     with pytest.raises(errors.AuditError, match="knows 1 of 3 links"):
-        chain.publish(expired, LOG, archives.storage(tmp_path))
+        manifest.publish(expired, LOG, archives.storage(tmp_path))
 
     assert b'"number":1' in head.read_bytes()
 
@@ -179,6 +255,26 @@ def test_months_of_every_type_of_time_column_are_archived(
 
     assert sum(archives.archived(database, tmp_path).values()) == 2
     assert logs.state(database, str(FEBRUARY)) == ("dropped", 2)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/St_Johns", "Etc/GMT+12"])
+def test_a_leap_day_leaves_and_comes_back_whatever_the_time_zone_of_the_database(
+    database: sa.Engine, tmp_path: Path, zone: str
+) -> None:
+    logs.create(database, ["2020-02", "2020-03", "2024-03"])
+    logs.run(
+        database,
+        f"ALTER DATABASE {database.url.database} SET TimeZone = '{zone}'",
+        "INSERT INTO crm.audit_log (id, created_at) VALUES (1, '2020-02-29 00:00+00'),"
+        " (2, '2020-02-29 23:59:59.999999+00'), (3, '2020-03-01 00:00+00')",
+    )
+    database.dispose()
+
+    archives.maintain(database, tmp_path)
+    leap = restoration.restore(database, archives.storage(tmp_path), policy(), Month(2020, 2))
+
+    assert logs.value(database, f"SELECT array_agg(id ORDER BY id) FROM {leap.table}") == [1, 2]
+    assert sum(archives.archived(database, tmp_path).values()) == 3
 
 
 def test_a_month_waits_for_a_tenant_who_keeps_its_rows_longer(

@@ -55,6 +55,11 @@ def test_a_hold_keeps_a_table_that_has_a_row_of_it_and_no_other(
     assert logs.state(expired, FEBRUARY) == ("verified" if stays else "dropped", 300)
 
 
+def test_an_object_that_no_row_can_have_is_refused(expired: sa.Engine) -> None:
+    with pytest.raises(errors.ParameterError, match="action and user_id, joined by colons"):
+        place(expired, object_="lead42")
+
+
 def test_a_hold_on_one_object_keeps_its_rows(expired: sa.Engine, tmp_path: Path) -> None:
     logs.run(
         expired,

@@ -14,7 +14,7 @@ OWNER = (
     "GRANT USAGE, CREATE ON SCHEMA crm TO {role}",
     "GRANT USAGE ON SCHEMA crm_ops TO {role}",
     "GRANT SELECT, INSERT, UPDATE ON crm_ops.audit_partition, crm_ops.audit_link,"
-    " crm_ops.audit_hold TO {role}",
+    " crm_ops.audit_archive, crm_ops.audit_hold TO {role}",
 )
 
 

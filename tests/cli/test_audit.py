@@ -80,6 +80,8 @@ def test_a_month_is_planned_archived_verified_altered_found_and_restored(
     assert (
         len(typed("audit", "query", "2023-02", "--tenant", "7", "--json").stdout.split("\n")) == 2
     )
+    planned = data(typed("audit", "restore", "2023-02", "--dry-run", "--json"))
+    assert planned == {"table": "crm.audit_log_restored_202302", "files": 1, "rows": 300}
     assert data(typed("audit", "restore", "2023-02", "--json"))["rows"] == 300
 
     (file,) = tmp_path.rglob("*.parquet")
@@ -99,6 +101,7 @@ def test_a_hold_is_placed_listed_and_lifted(typed: Type, database: sa.Engine) ->
     ).stdout.strip()
     done = data(typed("audit", "archive", "--json"))
     assert (done["tables"][0]["verified_rows"], done["tables"][0]["dropped_rows"]) == (300, 0)
+    assert done["kept"] == {"crm.audit_log_p202302": f"verified; legal hold {number}"}
     assert "case 7" in typed("audit", "hold", "list").stdout
     assert data(typed("audit", "plan", "--json"))["kept"][-1]["holds"] == [int(number)]
 

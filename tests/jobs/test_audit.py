@@ -101,6 +101,22 @@ def test_an_archive_that_cannot_be_written_stops_no_creation(tools: Tools, tmp_p
     assert logs.exists(tools.engine, "crm.audit_log_p202302")
 
 
+def test_the_first_night_begins_the_archive_and_each_later_one_looks_for_it(
+    tools: Tools, tmp_path: Path
+) -> None:
+    logs.run(tools.engine, "DROP TABLE crm.audit_log_p202302", "DELETE FROM crm.audit_log_default")
+    first = run.run("audit_maintenance", Request(), tools, started_by="a test")
+    assert (first.state, "exported_rows" in first.details) == ("success", False), first.error
+    assert [each.name for each in tmp_path.rglob("*.json")] == ["head.json"]
+
+    (tmp_path / "archive").rename(tmp_path / "not-mounted")
+    unmounted = run.run("audit_maintenance", Request(), tools, started_by="a test")
+
+    assert unmounted.state == "failed"
+    assert "is its disk mounted" in str(unmounted.error)
+    assert not (tmp_path / "archive").exists()
+
+
 def test_a_dry_run_says_what_a_run_would_do_and_names_a_missing_right(tools: Tools) -> None:
     done = run.run("audit_maintenance", Request(dry_run=True), tools, started_by="a test")
     assert (done.details["detached_partitions"], done.details["late_rows"]) == (1, 2)
