@@ -21,6 +21,8 @@ REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
 BITMAP_SET = Relation(SCHEMA, "bitmap_set")
 BITMAP_POSITION = Relation(SCHEMA, "bitmap_position")
 BITMAP = Relation(SCHEMA, "bitmap")
+BITMAP_COUNT = Relation(SCHEMA, "bitmap_count")
+BITMAP_CHANGE = Relation(SCHEMA, "bitmap_change")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
 ALERT = Relation(SCHEMA, "alert")
@@ -37,11 +39,6 @@ def _safe(part: str) -> str:
 def facets_key(entity: str, tenant: str) -> str:
     """The Redis key of one tenant's facet counts of one entity."""
     return f"{_PREFIX}:facets:{_safe(entity)}:{_safe(tenant)}"
-
-
-def bitmaps_key(entity: str, tenant: str) -> str:
-    """The Redis key of the bitmaps of one tenant's rows of one entity."""
-    return f"{_PREFIX}:bitmaps:{_safe(entity)}:{_safe(tenant)}"
 
 
 def aggregates_key(aggregate: str, tenant: str) -> str:
@@ -84,6 +81,8 @@ __all__ = [
     "AUDIT_PARTITION",
     "BATCH",
     "BITMAP",
+    "BITMAP_CHANGE",
+    "BITMAP_COUNT",
     "BITMAP_POSITION",
     "BITMAP_SET",
     "CAPTURE",
@@ -98,7 +97,6 @@ __all__ = [
     "SHARING_EPOCH",
     "aggregates_key",
     "alert_key",
-    "bitmaps_key",
     "bounded",
     "facets_key",
     "moment_key",

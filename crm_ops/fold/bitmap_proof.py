@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.base import sql, statements
-from crm_ops.fold import bits, positions, recount, rows
+from crm_ops.fold import bits, compaction, positions, recount, rows
 from crm_ops.fold.bitmaps import EVERYTHING, Place
 
 Cell = tuple[str, str | None, str | None, str | None]
@@ -32,10 +32,7 @@ def compare(
     load = statements.load("crm_ops.fold", "bitmaps.sql")
     sets = sql.run(connection, load["sets"], entity=counted.name, tenants=list(tenants)).all()
     for each in sets:
-        stored = {
-            (row.facet, row.bucket): BitMap.deserialize(row.bits)
-            for row in sql.run(connection, load["whole"], set=each.id)
-        }
+        stored = compaction.held(connection, each.id)
         # A row without a position is in no bitmap: then all together are not as many as counted.
         if len(stored.get(EVERYTHING, BitMap())) != each.counted:
             missed: list[Cell] = [("", None, _told(stored.get(EVERYTHING)), str(each.counted))]

@@ -33,22 +33,22 @@ LEFT JOIN crm_ops.refresh AS refresh
 WHERE made.entity = %(entity)s AND coalesce(refresh.counted, 0) < %(from_rows)s / 2;
 
 -- name: unsound
--- The tenants of which a bucket has not as many rows as its count says; only reads.
+-- The tenants of which a bucket has not as many rows as its count says, or that are in doubt; only
+-- reads.
 SELECT made.tenant
 FROM crm_ops.bitmap_set AS made
 JOIN crm_ops.refresh AS refresh
   ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
  AND refresh.captured
-WHERE made.id = ANY(%(sets)s::bigint[]) AND EXISTS (
+WHERE made.id = ANY(%(sets)s::bigint[]) AND (made.id = ANY(%(doubted)s::bigint[]) OR EXISTS (
     SELECT FROM (
         SELECT facet, bucket, n FROM crm_ops.facet_count AS stored
         WHERE stored.entity = made.entity AND stored.tenant = made.tenant AND stored.n <> 0
           AND stored.facet = ANY(%(facets)s::text[])
         UNION ALL
-        SELECT facet, bucket, -n FROM crm_ops.bitmap
-        WHERE set_id = made.id AND n <> 0
+        SELECT facet, bucket, -n FROM crm_ops.bitmap_count WHERE set_id = made.id AND n <> 0
     ) AS both_sides
-    GROUP BY facet, bucket HAVING sum(n) <> 0);
+    GROUP BY facet, bucket HAVING sum(n) <> 0));
 
 -- name: begin
 -- Begins a set, or a new version of one that is there; its bitmaps are written after it.
@@ -58,30 +58,86 @@ VALUES (%(entity)s, %(tenant)s, (extract(epoch FROM %(as_of)s::timestamptz) * 10
 ON CONFLICT (entity, tenant) DO UPDATE
 SET version = greatest(excluded.version, stored.version + 1), as_of = excluded.as_of,
     definition = excluded.definition, unusable = NULL
-RETURNING id, version, positions, secret;
+RETURNING id, version, positions;
 
--- name: moved
--- Gives a set a new version, and notes positions that were given; its bitmaps are written after it.
-UPDATE crm_ops.bitmap_set
-SET version = greatest((extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint, version + 1),
-    as_of = %(as_of)s, positions = greatest(positions, %(positions)s)
-WHERE id = %(set)s RETURNING id, version, secret;
+-- name: clear
+-- Forgets which rows a set's buckets hold, but not the rows' positions.
+WITH changes AS (
+    DELETE FROM crm_ops.bitmap_change WHERE set_id = %(set)s
+), counts AS (
+    DELETE FROM crm_ops.bitmap_count WHERE set_id = %(set)s
+)
+DELETE FROM crm_ops.bitmap WHERE set_id = %(set)s;
 
 -- name: finish
--- Notes what the bitmaps of a set are together, after they were written.
+-- Notes that a set's bitmaps are those of its version, and which positions were given.
 UPDATE crm_ops.bitmap_set
-SET positions = greatest(positions, %(positions)s),
-    digest = (SELECT coalesce(sum(digest), 0) FROM crm_ops.bitmap WHERE set_id = %(set)s)
+SET positions = %(positions)s, compacted = version, since = version, pending = 0
 WHERE id = %(set)s;
 
--- name: read
--- Some bitmaps of a set; only reads.
-SELECT stored.facet, stored.bucket, stored.bits
-FROM crm_ops.bitmap AS stored
-JOIN unnest(%(facets)s::text[], %(buckets)s::text[]) AS asked (facet, bucket)
-  ON (stored.facet, coalesce(stored.bucket, ''), stored.bucket IS NULL)
-   = (asked.facet, coalesce(asked.bucket, ''), asked.bucket IS NULL)
-WHERE stored.set_id = %(set)s;
+-- name: count
+-- Notes how many rows are in new buckets of a set.
+INSERT INTO crm_ops.bitmap_count (set_id, facet, bucket, n)
+SELECT %(set)s, facet, bucket, n
+FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(ns)s::bigint[]) AS given (facet, bucket, n);
+
+-- name: write
+-- Writes bitmaps whole, and deletes those that are NULL; safe to repeat.
+WITH given AS (
+    SELECT facet, bucket, bits
+    FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(bits)s::bytea[])
+      AS given (facet, bucket, bits)
+), emptied AS (
+    DELETE FROM crm_ops.bitmap AS stored USING given
+    WHERE stored.set_id = %(set)s AND given.bits IS NULL
+      AND (stored.facet, coalesce(stored.bucket, ''), stored.bucket IS NULL)
+        = (given.facet, coalesce(given.bucket, ''), given.bucket IS NULL)
+)
+INSERT INTO crm_ops.bitmap AS stored (set_id, facet, bucket, bits)
+SELECT %(set)s, facet, bucket, bits FROM given WHERE bits IS NOT NULL
+ON CONFLICT (set_id, facet, bucket) DO UPDATE SET bits = excluded.bits;
+
+-- name: due
+-- The sets with so many changes beside their rows that they are to be compacted, most first: one,
+-- and as many more as have no more than some rows together. Only reads.
+SELECT id, tenant FROM (
+    SELECT made.id, made.tenant, made.pending, refresh.counted,
+           sum(refresh.counted) OVER (ORDER BY made.pending DESC, made.id) AS together
+    FROM crm_ops.bitmap_set AS made
+    JOIN crm_ops.refresh AS refresh
+      ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
+    WHERE made.entity = %(entity)s AND made.unusable IS NULL
+      AND made.pending > greatest(4096, refresh.counted / 4)
+) AS due
+WHERE together - counted = 0 OR together <= %(rows)s
+ORDER BY pending DESC, id;
+
+-- name: changed
+-- The bitmaps of a set that changed since they were written, what happened to each in its order, and
+-- how many rows it has after; only reads.
+SELECT changed.facet, changed.bucket, stored.bits, changed.moves, changed.n
+FROM (
+    SELECT facet, bucket, json_agg(json_build_array(went, came) ORDER BY change.version) AS moves,
+           (array_agg(n ORDER BY change.version DESC))[1] AS n
+    FROM crm_ops.bitmap_change AS change
+    JOIN crm_ops.bitmap_set AS made ON made.id = change.set_id
+    WHERE made.id = %(set)s AND change.version > made.compacted
+    GROUP BY facet, bucket
+) AS changed
+LEFT JOIN crm_ops.bitmap AS stored
+  ON stored.set_id = %(set)s AND stored.facet = changed.facet
+ AND coalesce(stored.bucket, '') = coalesce(changed.bucket, '')
+ AND (stored.bucket IS NULL) = (changed.bucket IS NULL);
+
+-- name: compacted
+-- Notes that a set's changes are in its bitmaps, and forgets those that were before.
+WITH made AS (
+    UPDATE crm_ops.bitmap_set
+    SET since = compacted, compacted = version, pending = 0
+    WHERE id = %(set)s RETURNING id, since
+)
+DELETE FROM crm_ops.bitmap_change USING made
+WHERE bitmap_change.set_id = made.id AND bitmap_change.version <= made.since;
 
 -- name: sets
 -- The sets of some tenants that are searched with; only reads.
@@ -95,28 +151,8 @@ WHERE made.entity = %(entity)s AND made.tenant = ANY(%(tenants)s::text[])
 ORDER BY made.tenant;
 
 -- name: whole
--- All bitmaps of a set that hold rows; only reads.
-SELECT facet, bucket, bits FROM crm_ops.bitmap WHERE set_id = %(set)s AND n <> 0;
-
--- name: buckets
--- The buckets of a set that hold rows; only reads.
-SELECT facet, bucket FROM crm_ops.bitmap WHERE set_id = %(set)s AND n <> 0;
-
--- name: write
--- Writes bitmaps whole; safe to repeat.
-INSERT INTO crm_ops.bitmap AS stored (set_id, facet, bucket, version, n, digest, bits)
-SELECT %(set)s, facet, bucket, %(version)s, n, digest, bits
-FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(ns)s::bigint[], %(digests)s::bigint[],
-            %(bits)s::bytea[])
-  AS given (facet, bucket, n, digest, bits)
-ON CONFLICT (set_id, facet, bucket) DO UPDATE
-SET version = excluded.version, n = excluded.n, digest = excluded.digest, bits = excluded.bits
-WHERE stored.bits <> excluded.bits;
-
--- name: free
--- Forgets the positions of rows that are gone; they are not given again.
-DELETE FROM crm_ops.bitmap_position
-WHERE set_id = %(set)s AND position = ANY(%(positions)s::integer[]);
+-- The bitmaps of a set as they were written; only reads.
+SELECT facet, bucket, bits FROM crm_ops.bitmap WHERE set_id = %(set)s;
 
 -- name: drop
 -- Forgets the bitmaps of some tenants.
@@ -125,14 +161,16 @@ WITH gone AS (
     WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING id
 ), positions AS (
     DELETE FROM crm_ops.bitmap_position USING gone WHERE set_id = gone.id
+), counts AS (
+    DELETE FROM crm_ops.bitmap_count USING gone WHERE set_id = gone.id
+), changes AS (
+    DELETE FROM crm_ops.bitmap_change USING gone WHERE set_id = gone.id
 )
 DELETE FROM crm_ops.bitmap USING gone WHERE set_id = gone.id;
 
 -- name: give_up
--- Says why a set has no bitmaps, and forgets those it has.
+-- Says why a set has no bitmaps, and forgets its rows' positions.
 WITH told AS (
     UPDATE crm_ops.bitmap_set SET unusable = %(reason)s WHERE id = %(set)s
-), positions AS (
-    DELETE FROM crm_ops.bitmap_position WHERE set_id = %(set)s
 )
-DELETE FROM crm_ops.bitmap WHERE set_id = %(set)s;
+DELETE FROM crm_ops.bitmap_position WHERE set_id = %(set)s;

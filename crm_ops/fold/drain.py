@@ -46,7 +46,7 @@ def within(
     connection: sa.Connection, counted: rows.Counted, state: State, *, as_of: datetime
 ) -> Drained:
     """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
-    moved = bitmaps.pending(connection, counted)
+    moved = bitmaps.append(connection, counted, as_of=as_of)
     row = sql.run(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()

@@ -68,14 +68,23 @@ SELECT EXISTS (
 
 def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> str:
     """The change of one facet's counts by the changes `drained` and those of its table, `links`."""
+    return f"""
+  SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket,
+         sum(there::int - was::int) AS n
+  FROM ({pairs(counted, facet, "drained", links)}) AS pairs
+  GROUP BY tenant, value
+"""
+
+
+def pairs(counted: rows.Counted, facet: LinkFacet, own: str, links: str) -> str:
+    """Each (tenant, key, value) that changes in `own` and `links` touch: linked there, and was."""
     table = sql.Relation.parse(facet.table).quoted
     parent, value = sql.identifier(facet.parent), f"r.{sql.identifier(facet.column)}::text"
     key, sign = f"r.{sql.identifier(counted.entity.key)}", f"r.{sql.identifier(SIGN)}"
     tenant = rows.tenant(counted)
-    touched = f"SELECT {key} FROM drained AS r UNION SELECT r.{parent} FROM {links} AS r"
+    touched = f"SELECT {key} FROM {own} AS r UNION SELECT r.{parent} FROM {links} AS r"
     return f"""
-  SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket,
-         sum((rows.there AND links.there)::int - (rows.was AND links.was)::int) AS n
+  SELECT tenant, key, value, rows.there AND links.there AS there, rows.was AND links.was AS was
   FROM (
     SELECT key, tenant, sum(now) > 0 AS there, sum(now - change) > 0 AS was
     FROM (
@@ -83,7 +92,7 @@ def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> s
       FROM {counted.table.quoted} AS r
       WHERE {rows.wanted(counted)} AND {key} IN ({touched})
       UNION ALL
-      SELECT {key}, {tenant}, 0, {sign} FROM drained AS r
+      SELECT {key}, {tenant}, 0, {sign} FROM {own} AS r
     ) AS r GROUP BY key, tenant
   ) AS rows
   JOIN (
@@ -95,8 +104,7 @@ def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> s
       SELECT r.{parent}, {value}, 0, {sign} FROM {links} AS r
     ) AS r GROUP BY parent, value
   ) AS links ON links.parent = rows.key
-  GROUP BY tenant, value
 """
 
 
-__all__ = ["changes", "of_entity", "recount", "taken"]
+__all__ = ["changes", "of_entity", "pairs", "recount", "taken"]

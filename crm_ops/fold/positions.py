@@ -1,13 +1,15 @@
-"""Rows' positions as PostgreSQL sends them, as bitmaps, and as they are stored."""
+"""Rows' positions: as PostgreSQL sends them, as bitmaps, and as they are stored."""
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from array import array
+from collections.abc import Iterable, Sequence
 
-import msgspec
 from pyroaring import BitMap
+
+Move = tuple[Sequence[int], Sequence[int]]
+"""The positions of the rows that went out of a bucket, then of those that came into it."""
 
 
 def of(sent: bytes | None) -> BitMap:
@@ -18,17 +20,18 @@ def of(sent: bytes | None) -> BitMap:
     return BitMap(numbers)
 
 
+def moved(before: BitMap, moves: Iterable[Move]) -> BitMap:
+    """A bitmap after `moves`, one after the other; `before` stays as it is."""
+    after = before
+    for went, came in moves:
+        after = (after - BitMap(went)) | BitMap(came)
+    return after
+
+
 def packed(rows: BitMap) -> bytes:
     """`rows` as they are stored, as small as may be."""
     rows.run_optimize()
     return rows.serialize()
 
 
-def digest(secret: bytes, facet: str, bucket: str | None, bits: bytes) -> int:
-    """What tells a stored bitmap from any other's; nobody makes it without the set's secret."""
-    place = hashlib.sha256(msgspec.json.encode((facet, bucket))).digest()
-    found = hashlib.blake2b(place + bits, digest_size=8, key=secret).digest()
-    return int.from_bytes(found, "big", signed=True)
-
-
-__all__ = ["digest", "of", "packed"]
+__all__ = ["Move", "moved", "of", "packed"]

@@ -17,7 +17,7 @@ from crm_ops.fold import aggregates as declared
 from crm_ops.fold import definition
 from crm_ops.fold.definition import Kind
 from crm_ops.fold.rows import Counted
-from crm_ops.publish import aggregates, bitmaps, codec, facets, seal, writer
+from crm_ops.publish import aggregates, codec, facets, seal, writer
 from crm_ops.publish.writer import Written
 
 
@@ -54,9 +54,6 @@ def publish(
         written = facets.publish(
             engine, client, counted.name, counted.entity, chosen, now=now, signing_key=signing_key
         )
-        # Bitmaps have versions of their own: rows may change places while no count changes.
-        whole = everything or lost
-        written += bitmaps.publish(engine, client, counted, tenants, everything=whole)
     else:
         changed = {name: [row.tenant for row in behind if name in row.parts] for name in parts}
         written = _aggregates(engine, client, counted, changed, now, signing_key)
@@ -75,7 +72,6 @@ def publish(
 def withdraw(client: store.Client, counted: Counted, tenants: Sequence[str]) -> None:
     """Take the figures of tenants that are no longer active out of Redis."""
     keys = [names.facets_key(counted.name, tenant) for tenant in tenants]
-    keys += [names.bitmaps_key(counted.name, tenant) for tenant in tenants]
     keys += [
         names.aggregates_key(name, tenant)
         for name in declared.of_entity(counted)

@@ -2,7 +2,8 @@
 
 Of few rows that the filters keep each is looked up, as far as the order reaches: where a facet of
 dates is made of the column of the order, no more of its buckets than the page wants. Rows changed
-since the bitmaps were made are in the log, and looked up, too: the page is as of its own moment.
+since are in the changes of the bitmaps or still in the log, and looked up, too: the page is as of
+its own moment, whatever version of the bitmaps told where to look.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from datetime import date, datetime, timedelta
 from pyroaring import BitMap
 
 from crm_ops.base import sql
-from crm_ops.base.names import BITMAP_POSITION
+from crm_ops.base.names import BITMAP_CHANGE, BITMAP_POSITION
 from crm_ops.catalog.facets import DateFacet, LinkFacet
 from crm_ops.changes import logs
 from crm_ops.fold import rows
@@ -79,6 +80,11 @@ def condition(question: Question, held: Held, found: Found) -> Condition:
     parts = [
         f"SELECT known.key::{key_type} FROM {BITMAP_POSITION.quoted} AS known"
         " WHERE known.set_id = %(page_set)s AND known.position = ANY(%(page_rows)s::integer[])",
+        f"SELECT known.key::{key_type} FROM {BITMAP_POSITION.quoted} AS known"
+        " WHERE known.set_id = %(page_set)s AND known.position = ANY(ARRAY("
+        f"SELECT unnest(change.went || change.came) FROM {BITMAP_CHANGE.quoted} AS change"
+        " WHERE change.set_id = %(page_set)s AND change.version > %(page_version)s"
+        " AND change.facet = ANY(%(page_facets)s::text[])))",
         f"SELECT logged.{sql.identifier(counted.entity.key)}::{key_type} FROM {own} AS logged"
         f" WHERE {rows.tenant(counted, 'logged')} = %(page_tenant)s",
     ]
@@ -94,6 +100,9 @@ def condition(question: Question, held: Held, found: Found) -> Condition:
         keys + within,
         {
             "page_set": held.set_id,
+            "page_version": held.version,
+            # What else changed neither brings a row under the filters, nor nearer in the order.
+            "page_facets": ["", *question.buckets, _calendar(question) or ""],
             "page_rows": found.positions.to_array().tolist(),
             "page_tenant": question.tenant,
             **({} if found.beyond is None else found.beyond.values),

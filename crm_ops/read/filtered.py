@@ -1,33 +1,40 @@
 """Answers a search by facets with bitmaps: counts in this process, the page from PostgreSQL.
 
-One statement gives the page and says whether the bitmaps are the newest; if not, it gives those
-that changed instead, and is asked again. A tenant without bitmaps is counted by the same statement.
+One statement gives the page and what happened to the bitmaps since those that this process holds. A
+process that holds none, or too old ones, is given whole ones, and asks again. A tenant without
+bitmaps is counted by the same statement.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm_ops.base import errors
-from crm_ops.base.names import BITMAP, BITMAP_SET, MOMENT, REFRESH
+from crm_ops.base.names import (
+    BITMAP,
+    BITMAP_CHANGE,
+    BITMAP_COUNT,
+    BITMAP_SET,
+    MOMENT,
+    REFRESH,
+)
 from crm_ops.catalog.facets import LinkFacet, LookupFacet
-from crm_ops.read import candidates, counts, kept, labels, newer, page, sideways
+from crm_ops.read import candidates, counts, kept, labels, page, sideways
 from crm_ops.read.answers import Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
-from crm_ops.read.kept import Held, Kept, Labels
-from crm_ops.read.published import Published
+from crm_ops.read.kept import Held, Kept, Labels, Place
 from crm_ops.read.question import Question
-from crm_ops.read.sideways import Counted
+from crm_ops.read.sideways import Counts, Filtered
 from crm_ops.read.trips import Ask, since, timed
 
-# As often a fold may be between two statements; who is overtaken more often counts by SQL.
+# As often bitmaps may be made anew between two statements; who is overtaken more counts by SQL.
 _TRIES = 3
 _FIRST = "bitmaps, or else page and counts of the rows themselves"
 # Measured: a row that is read, or put into one group.
@@ -45,55 +52,42 @@ class Found:
     page: Sequence[Any]
 
 
-def answer(
-    question: Question, published: Published, held: Kept, ask: Ask, steps: list[Step]
-) -> Found | None:
+def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found | None:
     """The answer by bitmaps, or of a tenant without them (version 0) by SQL; None if by neither."""
     name = question.layout.counted.name
     named = held.labels(name, question.tenant)
-    known = _newest(question, published, held.get(name, question.tenant), steps)
+    known = held.get(name, question.tenant)
     for _ in range(_TRIES):
-        if known is None:
-            row = timed(ask, _first(question), _FIRST, steps)
-            if row.set_id is None:
-                return _counted(row)
-        else:
-            asked = _asked(question, known, steps)
-            if asked is None:
-                return None
-            found = _of_large(ask, asked.statement(question, known, named), asked.what, steps)
-            if found is None or found.set_id is None:
-                held.forget(name, question.tenant)
-                return None
-            row = found
-            if row.same:
-                held.put(name, question.tenant, known)
-                return _served(question, known, asked, row, named, ask, steps)
-        known = _moved(known, row, steps)
-        held.put(name, question.tenant, known)
+        asked = None if known is None else _asked(question, known, named, steps)
+        if known is not None and asked is None:
+            return None
+        row = _row(question, asked, ask, steps)
+        if asked is None and row is not None and row.set_id is None:
+            return _counted(row)
+        newest = None if row is None or row.set_id is None else _newest(known, row, steps)
+        if row is None or newest is None:
+            held.forget(name, question.tenant)
+            return None
+        held.put(name, question.tenant, newest)
+        if asked is not None and row.caught_up:
+            found = _served(asked, newest, row, ask, steps)
+            if found is not None:
+                return found
+        known = newest
     return None
 
 
-def _newest(
-    question: Question, published: Published, known: Held | None, steps: list[Step]
-) -> Held | None:
-    """What Redis has of newer bitmaps, which saves a trip to PostgreSQL after a fold."""
-    if known is None:
-        return None
-    began = time.perf_counter()
-    found = newer.bitmaps(published, question.layout, question.tenant, known)
-    what = "no newer bitmaps" if found is None else "the bitmaps that changed"
-    steps.append(Step("redis", what, since(began)))
-    return found or known
-
-
-def _of_large(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any] | None:
-    """The row; None where the logs were taken away, which the held bitmaps do not know.
+def _row(
+    question: Question, asked: _Asked | None, ask: Ask, steps: list[Step]
+) -> sa.Row[Any] | None:
+    """What PostgreSQL says; None where the logs were taken away, which held bitmaps do not know.
 
     If more than that is wrong, the count of the rows, which is asked for then, says so.
     """
+    if asked is None:
+        return timed(ask, _first(question), _FIRST, steps)
     try:
-        return timed(ask, statement, what, steps)
+        return timed(ask, asked.statement(), asked.what, steps)
     except (errors.DatabaseRefused, errors.SettingsError) as error:
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
         return None
@@ -101,105 +95,115 @@ def _of_large(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> s
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the bitmaps tell, and how the page is to be found."""
+    """What the bitmaps that are held tell, and how the page is to be found."""
 
-    counted: Counted
+    question: Question
+    known: Held
+    filtered: Filtered
     choice: Choice
+    named: Labels
 
     @property
     def what(self) -> str:
-        if self.choice.found is None:
-            return "page along the index of its order, and whether the bitmaps are the newest"
-        return "page by its rows' keys, and whether the bitmaps are the newest"
+        how = "along the index of its order" if self.choice.found is None else "by its rows' keys"
+        return f"page {how}, and what changed in the bitmaps"
 
-    def statement(self, question: Question, known: Held, named: Labels) -> Condition:
-        """The page, and labels; where `known` is not the newest, what changed instead."""
-        found = self.choice.found
+    def statement(self) -> Condition:
+        """The page, labels, and what changed."""
+        question, found = self.question, self.choice.found
         rows = [question.rows, *question.filters.values()]
         if found is not None:
-            rows.append(candidates.condition(question, known, found))
+            rows.append(candidates.condition(question, self.known, found))
         paged = _page(question, all_of(rows))
-        shown = _labels(question, self.counted, named)
+        shown = _labels(question, self.known, self.named)
         return _statement(
             question,
-            known,
+            self.known,
             {
-                "labels": f"CASE WHEN {_SAME} THEN ({shown.text}) END",
-                "page": f"CASE WHEN {_SAME} THEN ({paged.text}) END",
+                "labels": f"CASE WHEN caught_up THEN ({shown.text}) END",
+                "page": f"CASE WHEN caught_up THEN ({paged.text}) END",
             },
             {**paged.values, **shown.values},
         )
 
 
-def _asked(question: Question, known: Held, steps: list[Step]) -> _Asked | None:
-    """Count, and choose; None where a filter is no union of buckets."""
+def _asked(question: Question, known: Held, named: Labels, steps: list[Step]) -> _Asked | None:
+    """Filter, and choose; None where a filter is no union of buckets."""
     began = time.perf_counter()
-    counted = sideways.count(question, known)
-    if counted is None:
+    filtered = sideways.filtered(question, known)
+    if filtered is None:
         steps.append(Step("process", "bitmaps: a filter begins or ends within a bucket", 0.0))
         return None
-    choice = candidates.choose(question, known, counted.rows)
+    choice = candidates.choose(question, known, filtered.rows)
     steps.append(
         Step(
             "process",
-            f"bitmaps: {len(counted.rows):,} of {len(known.everything):,} rows; expected: counts by"
-            f" sql {_sql_ms(question, counted):,.1f} ms; page by keys {choice.lookup_ms:,.1f} ms,"
-            f" along the index {choice.walk_ms:,.1f} ms",
+            f"bitmaps: {len(filtered.rows):,} of {len(known.everything):,} rows; expected: page by"
+            f" keys {choice.lookup_ms:,.1f} ms, along the index {choice.walk_ms:,.1f} ms",
             since(began),
         )
     )
-    return _Asked(counted, choice)
+    return _Asked(question, known, filtered, choice, named)
 
 
-def _sql_ms(question: Question, counted: Counted) -> float:
-    """What the counts would cost by SQL at least: each row is read and put into groups."""
-    free = len(counted.facets) - len(question.buckets)
-    others = sum(sum(counted.facets[name].values()) for name in question.buckets)
-    return (len(counted.rows) * (1 + free) + 2 * others) * _GROUPED_MS
+def _newest(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held | None:
+    """The bitmaps as of the row's moment; None where they have not as many rows as they should."""
+    if known is not None and row.caught_up and row.version == known.version:
+        return known
+    began = time.perf_counter()
+    changes, whole = row.changes or (), row.whole or ()
+    if known is not None and row.caught_up:
+        found = kept.moved(known, row.version, changes)
+    else:
+        found = kept.whole(row.set_id, row.version, whole, changes)
+    what = f"bitmaps: {len(whole):,} read, {len(changes):,} changes"
+    if found is None:
+        what = f"{what}; they are given up, their rows are not as many as were counted"
+    steps.append(Step("process", what, since(began)))
+    return found
 
 
 def _served(
-    question: Question,
-    known: Held,
-    asked: _Asked,
-    row: sa.Row[Any],
-    named: Labels,
-    ask: Ask,
-    steps: list[Step],
+    asked: _Asked, newest: Held, row: sa.Row[Any], ask: Ask, steps: list[Step]
 ) -> Found | None:
-    found = asked.choice.found
+    """The answer; None where it needs what was not asked for yet."""
+    question, found = asked.question, asked.choice.found
+    asked.named.update({(facet, bucket): label for facet, bucket, label in row.labels or ()})
     short = len(row.page or ()) <= question.limit
     if question.limit and found is not None and not found.whole and short:
         # So many rows changed since that others, further on, belong on the page.
-        asked = _Asked(asked.counted, Choice(None, asked.choice.walk_ms, asked.choice.lookup_ms))
-        row = timed(ask, asked.statement(question, known, named), asked.what, steps)
-        if not row.same:
+        walked = replace(asked, known=newest, choice=replace(asked.choice, found=None))
+        row = timed(ask, walked.statement(), walked.what, steps)
+        if not row.caught_up or row.version != newest.version:
             return None
-    named |= {(facet, bucket): label for facet, bucket, label in row.labels or ()}
-    counted = [
-        (facet, bucket, named.get((facet, bucket)), n)
-        for facet, each in asked.counted.facets.items()
+    began = time.perf_counter()
+    filtered = asked.filtered
+    if newest is not asked.known:
+        filtered = sideways.filtered(question, newest) or filtered
+    counted = sideways.count(question, newest, filtered)
+    if any(place not in asked.named for place in _labelled(question, counted)):
+        return None
+    sql_ms = _sql_ms(question, filtered, counted)
+    what = f"bitmaps: every facet counted; expected by sql: {sql_ms:,.1f} ms"
+    steps.append(Step("process", what, since(began)))
+    figures = [
+        (facet, bucket, asked.named.get((facet, bucket)), n)
+        for facet, each in counted.items()
         for bucket, n in each.items()
     ]
-    total = len(asked.counted.rows)
-    return Found(counted, total, known.version, row.as_of, row.page or ())
+    return Found(figures, len(filtered.rows), newest.version, row.as_of, row.page or ())
+
+
+def _sql_ms(question: Question, filtered: Filtered, counted: Counts) -> float:
+    """What the counts would cost by SQL at least: each row is read and put into groups."""
+    free = len(counted) - len(question.buckets)
+    others = sum(sum(counted[name].values()) for name in question.buckets)
+    return (len(filtered.rows) * (1 + free) + 2 * others) * _GROUPED_MS
 
 
 def _counted(row: sa.Row[Any]) -> Found:
     total = next(n for facet, _, _, n in row.counts if facet == "")
     return Found(row.counts, total, 0, row.now, row.page or ())
-
-
-def _moved(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held:
-    began = time.perf_counter()
-    changed = [(facet, bucket, bytes.fromhex(bits)) for facet, bucket, bits in row.changed or ()]
-    # What is of the newest version and not the same was never right: nothing of it is kept.
-    base = None if known is not None and known.version == row.version else known
-    found = kept.moved(base, row.set_id, row.version, row.secret.bytes, changed)
-    size = sum(len(bits) for _, _, bits in changed)
-    what = f"bitmaps: {len(changed):,} read, {size:,} bytes"
-    steps.append(Step("process", what, since(began)))
-    return found
 
 
 def _first(question: Question) -> Condition:
@@ -224,30 +228,35 @@ def _page(question: Question, rows: Condition) -> Condition:
     return page.statement(question.layout, question.order, rows, question.after, question.limit)
 
 
-_SAME = (
-    "made.id = %(known_set)s AND made.version = %(known_version)s"
-    " AND made.digest = %(known_digest)s::numeric"
-)
-
-
 def _statement(
     question: Question, known: Held | None, more: Mapping[str, str], values: Mapping[str, Any]
 ) -> Condition:
-    """One row: the set, its version and moment, the bitmaps changed since `known`, and `more`.
+    """One row: the set, its version and moment, what happened since `known`, and `more`.
 
-    Where `known` is of the newest version and yet another, all bitmaps.
+    `caught_up` says that `changes` bring what is known up to date. Where they do not, as nothing is
+    known, or nothing of this set in a version that it had of late, `whole` has all bitmaps as they
+    were written, and `changes` what happened since.
     """
     return Condition(
         f"""
-SELECT made.id AS set_id, made.version, made.secret, greatest(made.as_of, moment.as_of) AS as_of,
-       {_SAME} AS same,
-       CASE WHEN NOT ({_SAME}) THEN (
-         SELECT json_agg(json_build_array(facet, bucket, encode(bits, 'hex')) ORDER BY n DESC)
+SELECT made.id AS set_id, made.version, greatest(made.as_of, moment.as_of) AS as_of, caught_up,
+       CASE WHEN made.version <> %(known_version)s THEN (
+         SELECT json_agg(json_build_array(facet, bucket, n, went, came) ORDER BY version)
+         FROM {BITMAP_CHANGE.quoted} AS change
+         WHERE change.set_id = made.id
+           AND change.version > CASE WHEN caught_up THEN %(known_version)s ELSE made.compacted END
+       ) END AS changes,
+       CASE WHEN NOT caught_up THEN (
+         SELECT json_agg(
+             json_build_array(stored.facet, stored.bucket, counted.n, encode(bits, 'hex'))
+             ORDER BY counted.n DESC)
          FROM {BITMAP.quoted} AS stored
+         JOIN {BITMAP_COUNT.quoted} AS counted
+           ON counted.set_id = made.id AND counted.facet = stored.facet
+          AND coalesce(counted.bucket, '') = coalesce(stored.bucket, '')
+          AND (counted.bucket IS NULL) = (stored.bucket IS NULL)
          WHERE stored.set_id = made.id
-           AND (made.id <> %(known_set)s OR stored.version > %(known_version)s
-                OR made.version = %(known_version)s)
-       ) END AS changed,
+       ) END AS whole,
        {", ".join(f"{text} AS {name}" for name, text in more.items())}
 FROM (VALUES (true)) AS always
 LEFT JOIN (
@@ -258,12 +267,19 @@ LEFT JOIN (
 ) ON made.entity = %(stored_entity)s AND made.tenant = %(stored_tenant)s
   AND made.definition = %(made_with)s AND made.unusable IS NULL
 LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
+CROSS JOIN LATERAL (
+  SELECT made.id = %(known_set)s AND (
+    %(known_version)s IN (made.version, made.since) OR EXISTS (
+      SELECT FROM {BITMAP_CHANGE.quoted} AS change
+      WHERE change.set_id = made.id AND change.version = %(known_version)s
+    )
+  ) AS caught_up
+) AS reader
 """,
         {
             **values,
             "known_set": 0 if known is None else known.set_id,
             "known_version": 0 if known is None else known.version,
-            "known_digest": "0" if known is None else str(known.digest),
             "stored_entity": question.layout.counted.name,
             "stored_tenant": question.tenant,
             "made_with": question.layout.made_with["facets"],
@@ -271,15 +287,20 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
     )
 
 
-def _labels(question: Question, counted: Counted, named: Labels) -> Condition:
-    """The labels not yet `named`, as a JSON array of [facet, bucket, label]."""
-    wanted = [
+def _labelled(question: Question, shown: Mapping[str, Iterable[str | None]]) -> list[Place]:
+    """Those of the buckets `shown` that have labels."""
+    return [
         (name, bucket)
         for name, facet in question.layout.entity.facets.items()
         if isinstance(facet, LookupFacet) or (isinstance(facet, LinkFacet) and facet.label)
-        for bucket in counted.facets[name]
-        if bucket is not None and (name, bucket) not in named
+        for bucket in shown.get(name, ())
+        if bucket is not None
     ]
+
+
+def _labels(question: Question, known: Held, named: Labels) -> Condition:
+    """The labels not yet `named`, as a JSON array of [facet, bucket, label]."""
+    wanted = [place for place in _labelled(question, known.places) if place not in named]
     if not wanted:
         return Condition("NULL::json")
     shown = labels.of_facets(question.layout, "counted.facet", "counted.bucket")

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from pyroaring import BitMap
@@ -22,60 +21,78 @@ MOST_BYTES = 256 * 1024 * 1024
 # So long a label that was changed may be shown as it was.
 _LABELS_S = 60.0
 
-Labels = dict[tuple[str, str | None], str | None]
-"""What a person reads for a bucket, by (facet, bucket)."""
+Place = tuple[str, str | None]
+"""A facet and its bucket."""
+
+Labels = dict[Place, str | None]
+"""What a person reads for a bucket."""
 
 Places = Mapping[str, Mapping[str | None, BitMap]]
 """Facet -> bucket -> rows; the facet '' has all rows in its bucket None."""
 
+Change = tuple[str, str | None, int, Sequence[int], Sequence[int]]
+"""Facet, bucket, how many rows are in it after, and the positions of those that went and came."""
+
 
 @dataclass(frozen=True)
 class Held:
-    """The bitmaps of one tenant and entity; `sizes` are their bytes, `digests` tell what they are.
-
-    Both by (facet, bucket).
-    """
+    """The bitmaps of one tenant and entity; `bytes` is about what they take."""
 
     set_id: int
     version: int
-    secret: bytes = field(repr=False)
     places: Places = field(repr=False)
-    sizes: Mapping[tuple[str, str | None], int]
-    digests: Mapping[tuple[str, str | None], int]
-
-    @cached_property
-    def digest(self) -> int:
-        """What tells this set from any other, as the fold made it."""
-        return sum(self.digests.values())
+    bytes: int
 
     @property
     def everything(self) -> BitMap:
         """All rows of the tenant."""
         return self.places.get("", {}).get(None, BitMap())
 
-    @cached_property
-    def bytes(self) -> int:
-        """What they take, as they are stored."""
-        return sum(self.sizes.values())
 
-
-def moved(
-    held: Held | None,
+def whole(
     set_id: int,
     version: int,
-    secret: bytes,
-    changed: Iterable[tuple[str, str | None, bytes]],
-) -> Held:
-    """`held` with the bitmaps that changed until `version`; of another set nothing is kept."""
-    known = held if held is not None and held.set_id == set_id else None
-    places = {} if known is None else {name: dict(each) for name, each in known.places.items()}
-    sizes = {} if known is None else dict(known.sizes)
-    digests = {} if known is None else dict(known.digests)
-    for facet, bucket, bits in changed:
+    bitmaps: Iterable[tuple[str, str | None, int, str]],
+    changes: Iterable[Change],
+) -> Held | None:
+    """A set at `version`: its bitmaps as they were written, and what happened since.
+
+    A bitmap is (facet, bucket, how many rows are in it at `version`, hexadecimal digits). None
+    where one has not as many rows.
+    """
+    places: dict[str, dict[str | None, BitMap]] = {}
+    expected: dict[Place, int] = {}
+    size = 0
+    for facet, bucket, n, digits in bitmaps:
+        bits = bytes.fromhex(digits)
         places.setdefault(facet, {})[bucket] = BitMap.deserialize(bits)
-        sizes[facet, bucket] = len(bits)
-        digests[facet, bucket] = positions.digest(secret, facet, bucket, bits)
-    return Held(set_id, version, secret, places, sizes, digests)
+        expected[facet, bucket] = n
+        size += len(bits)
+    return _moved(Held(set_id, version, places, size), changes, expected)
+
+
+def moved(held: Held, version: int, changes: Iterable[Change]) -> Held | None:
+    """`held` after the changes, in their order, up to `version`.
+
+    None where a bitmap then has not as many rows as it should: what was held is not right.
+    """
+    return _moved(replace(held, version=version), changes, {})
+
+
+def _moved(held: Held, changes: Iterable[Change], expected: dict[Place, int]) -> Held | None:
+    places: dict[str, Mapping[str | None, BitMap]] = dict(held.places)
+    after: dict[str, dict[str | None, BitMap]] = {}
+    size = held.bytes
+    for facet, bucket, n, went, came in changes:
+        if facet not in after:
+            places[facet] = after[facet] = dict(places.get(facet, {}))
+        before = after[facet].get(bucket, BitMap())
+        after[facet][bucket] = positions.moved(before, [(went, came)])
+        expected[facet, bucket] = n
+        size += 2 * len(came)
+    if any(len(places[facet][bucket]) != n for (facet, bucket), n in expected.items()):
+        return None
+    return replace(held, places=places, bytes=size)
 
 
 class Kept:
@@ -128,4 +145,4 @@ class Kept:
         self._bytes -= 0 if gone is None else gone.bytes
 
 
-__all__ = ["MOST_BYTES", "Held", "Kept", "Labels", "Places", "moved"]
+__all__ = ["MOST_BYTES", "Change", "Held", "Kept", "Labels", "Place", "Places", "moved", "whole"]

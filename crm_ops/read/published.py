@@ -18,7 +18,7 @@ from redis.retry import Retry
 from crm_ops.base import names, store
 from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import Facet, LinkFacet, RangesFacet
-from crm_ops.publish import bitmap_codec, codec, seal
+from crm_ops.publish import codec, seal
 from crm_ops.read.layout import Layout
 
 _log = logging.getLogger(__name__)
@@ -71,20 +71,6 @@ class Published:
             return found
         # Nothing has changed since the value was made: it is exact as of the later moment.
         return msgspec.structs.replace(found, as_of=moment.as_of)
-
-    def bitmaps(self, name: str, tenant: str, mark: bytes) -> list[bytes]:
-        """A tenant's bitmaps past `mark`, as `bitmap_codec.NEWER` gives them, in one round trip."""
-        if self._client is None or time.monotonic() < self._alone_until:
-            return []
-        script = self._client.register_script(bitmap_codec.NEWER)
-        try:
-            return list(script(keys=[names.bitmaps_key(name, tenant)], args=[mark]))
-        except redis.ResponseError:
-            # Something else lies under the key.
-            return []
-        except (redis.RedisError, OSError) as error:
-            self._leave_alone(self._client, error)
-            return []
 
     def _leave_alone(self, made: store.Client, error: Exception) -> None:
         self._alone_until = time.monotonic() + _LEFT_ALONE_S

@@ -39,7 +39,7 @@ def answer(
     if found is None and not question.whole:
         steps.append(Step("process", "no bitmaps: they know neither texts nor users", 0.0))
     elif found is None and not question.plain:
-        found = _by_bitmaps(question, published, held, ask, steps)
+        found = _by_bitmaps(question, held, ask, steps)
     if found is None:
         found = _counted(question, ask, steps)
     figures, source, shown = found
@@ -82,11 +82,9 @@ def _precomputed(
     return figures, "table", row.page or ()
 
 
-def _by_bitmaps(
-    question: Question, published: Published, held: Kept, ask: Ask, steps: list[Step]
-) -> _Found | None:
+def _by_bitmaps(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> _Found | None:
     """What was counted with bitmaps, or at once by SQL where there are none."""
-    found = filtered.answer(question, published, held, ask, steps)
+    found = filtered.answer(question, held, ask, steps)
     if found is None or not _fresh(question, found.as_of):
         return None
     figures = _figures(question, found.counted, found.as_of, found.total, found.version)

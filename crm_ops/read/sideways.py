@@ -15,15 +15,19 @@ from crm_ops.read.question import Question
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The rows that all filters keep, and by facet and bucket how many the others' filters do."""
+class Filtered:
+    """The rows that all filters keep, and by facet those that its own filter does."""
 
     rows: BitMap
-    facets: Mapping[str, Mapping[Bucket, int]]
+    by_facet: Mapping[str, BitMap]
 
 
-def count(question: Question, held: Held) -> Counted | None:
-    """The counts; None where a filter is no union of buckets."""
+Counts = Mapping[str, Mapping[Bucket, int]]
+"""Facet -> bucket -> rows that the other facets' filters keep; buckets without any are left out."""
+
+
+def filtered(question: Question, held: Held) -> Filtered | None:
+    """What the filters keep; None where one is no union of buckets."""
     kept: dict[str, BitMap] = {}
     for name, wanted in question.buckets.items():
         there = held.places.get(name, {})
@@ -31,12 +35,18 @@ def count(question: Question, held: Held) -> Counted | None:
         if chosen is None:
             return None
         kept[name] = _rows(question, held, name, chosen)
-    found = _all_of(kept, held.everything)
-    facets = {
-        name: _by_bucket(question, held, name, found if name not in kept else _others(kept, name))
+    found = _all_of(kept)
+    return Filtered(held.everything if found is None else found, kept)
+
+
+def count(question: Question, held: Held, kept: Filtered) -> Counts:
+    """The counts of every facet."""
+    return {
+        name: _by_bucket(
+            question, held, name, kept.rows if name not in kept.by_facet else _others(kept, name)
+        )
         for name in question.layout.entity.facets
     }
-    return Counted(held.everything if found is None else found, facets)
 
 
 def _rows(question: Question, held: Held, name: str, chosen: set[Bucket]) -> BitMap:
@@ -48,14 +58,14 @@ def _rows(question: Question, held: Held, name: str, chosen: set[Bucket]) -> Bit
     return BitMap.union(*parts) if parts else BitMap()
 
 
-def _others(kept: Mapping[str, BitMap], name: str) -> BitMap | None:
+def _others(kept: Filtered, name: str) -> BitMap | None:
     """What the filters of the other facets keep; None for everything."""
-    return _all_of({other: rows for other, rows in kept.items() if other != name}, None)
+    return _all_of({other: rows for other, rows in kept.by_facet.items() if other != name})
 
 
-def _all_of(kept: Mapping[str, BitMap], everything: BitMap | None) -> BitMap | None:
+def _all_of(kept: Mapping[str, BitMap]) -> BitMap | None:
     few_first = sorted(kept.values(), key=len)
-    return BitMap.intersection(*few_first) if few_first else everything
+    return BitMap.intersection(*few_first) if few_first else None
 
 
 def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -> dict[Bucket, int]:
@@ -76,4 +86,4 @@ def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -
     return found
 
 
-__all__ = ["Counted", "count"]
+__all__ = ["Counts", "Filtered", "count", "filtered"]

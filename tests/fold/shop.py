@@ -266,15 +266,34 @@ def stored_facet_rows(engine: sa.Engine) -> dict[Count, set[int]]:
             (row.set_id, row.position): int(row.key)
             for row in sql.run(connection, "SELECT * FROM crm_ops.bitmap_position")
         }
-        stored = sql.run(
+        sets = sql.run(connection, "SELECT id, tenant FROM crm_ops.bitmap_set").all()
+        counts = {
+            (row.set_id, row.facet, row.bucket): row.n
+            for row in sql.run(connection, "SELECT * FROM crm_ops.bitmap_count WHERE n <> 0")
+        }
+        changes = sql.run(
             connection,
-            "SELECT tenant, set_id, facet, bucket, n, bits FROM crm_ops.bitmap"
-            " JOIN crm_ops.bitmap_set ON id = set_id WHERE n <> 0",
-        )
-        for row in stored:
-            positions = BitMap.deserialize(row.bits)
-            assert len(positions) == row.n
-            found[row.tenant, row.facet, row.bucket] = {keys[row.set_id, at] for at in positions}
+            "SELECT change.* FROM crm_ops.bitmap_change AS change"
+            " JOIN crm_ops.bitmap_set ON id = set_id AND change.version > compacted"
+            " ORDER BY change.version",
+        ).all()
+        whole = sql.run(connection, "SELECT set_id, facet, bucket, bits FROM crm_ops.bitmap").all()
+    for each in sets:
+        places = {(row.facet, row.bucket): set(BitMap.deserialize(row.bits))
+                  for row in whole if row.set_id == each.id}  # fmt: skip
+        for change in (row for row in changes if row.set_id == each.id):
+            rows = places.setdefault((change.facet, change.bucket), set())
+            assert not set(change.went) & set(change.came)
+            assert set(change.went) <= rows
+            assert not set(change.came) & rows
+            rows -= set(change.went)
+            rows |= set(change.came)
+            assert change.n == len(rows)
+        for (facet, bucket), rows in places.items():
+            assert counts.pop((each.id, facet, bucket), 0) == len(rows)
+            if rows:
+                found[each.tenant, facet, bucket] = {keys[each.id, at] for at in rows}
+    assert not counts
     assert len(keys) == sum(len(ids) for (_, facet, _), ids in found.items() if not facet)
     return found
 

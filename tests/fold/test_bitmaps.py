@@ -108,13 +108,9 @@ def test_verify_finds_a_bitmap_that_holds_other_rows(engine: sa.Engine, same_num
 
 
 def harm(engine: sa.Engine, bits: BitMap, *, n: int) -> None:
-    run(
-        engine,
-        "UPDATE crm_ops.bitmap SET bits = %(bits)s, n = %(n)s"
-        " WHERE facet = 'state' AND bucket = 'new'",
-        bits=bits.serialize(),
-        n=n,
-    )
+    new = "WHERE facet = 'state' AND bucket = 'new'"
+    run(engine, f"UPDATE crm_ops.bitmap SET bits = %(bits)s {new}", bits=bits.serialize())
+    run(engine, f"UPDATE crm_ops.bitmap_count SET n = %(n)s {new}", n=n)
 
 
 def test_a_tenant_whose_keys_are_not_its_rows_own_has_no_bitmaps(engine: sa.Engine) -> None:

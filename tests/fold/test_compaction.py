@@ -1,0 +1,169 @@
+"""Appended changes and the bitmaps that they are put into are, at every fold, what the rows say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyroaring import BitMap
+
+from crm_ops.base import database, sql
+from crm_ops.fold import compaction, refresh, verify
+from tests.fold import shop
+from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
+from tests.fold.orders import orders as any_order
+from tests.fold.shop import Order
+
+BATCHES = st.lists(
+    st.tuples(st.lists(st.tuples(st.integers(0, 9), any_order), max_size=6), st.booleans()),
+    max_size=5,
+)
+
+
+@pytest.fixture
+def engine(migrated: sa.Engine) -> sa.Engine:
+    shop.build(migrated)
+    apply(migrated, shop.catalog())
+    return migrated
+
+
+def put(engine: sa.Engine, rows: Sequence[Order]) -> None:
+    with database.transaction(engine) as connection:
+        shop.put(connection, rows)
+
+
+def due(engine: sa.Engine) -> None:
+    """Have the next fold compact every set."""
+    run(engine, "UPDATE crm_ops.bitmap_set SET pending = 1000000")
+
+
+def stored(engine: sa.Engine) -> tuple[int, int]:
+    """How many bitmaps were written, and how many changes are kept."""
+    with database.transaction(engine) as connection:
+        tables = ("bitmap", "bitmap_change")
+        counts = [
+            sql.run(connection, f"SELECT count(*) FROM crm_ops.{each}").scalar_one()
+            for each in tables
+        ]
+        return counts[0], counts[1]
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(batches=BATCHES)
+def test_bitmaps_and_their_changes_are_a_recount_whenever_they_are_compacted(
+    engine: sa.Engine, batches: list[tuple[list[tuple[int, Order]], bool]]
+) -> None:
+    shop.fill(engine, [Order(99), Order(98, 2)])
+    settle(engine)
+    there = {99: Order(99), 98: Order(98, 2)}
+    for given_, compacts in batches:
+        written = {at: shop.moved(order, id=at) for at, order in given_}
+        put(engine, list(written.values()))
+        there |= written
+        if compacts:
+            due(engine)
+        refresh.fold(engine, shop.counted())
+        assert_exact(engine, list(there.values()))
+    assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()
+
+
+def test_changes_stay_for_readers_until_the_next_compaction(engine: sa.Engine) -> None:
+    put(engine, [Order(at, state="new") for at in range(5)])
+    settle(engine)
+    whole = stored(engine)[0]
+
+    put(engine, [Order(1, state="won")])
+    refresh.fold(engine, shop.counted())
+    assert stored(engine) == (whole, 2)
+
+    for at in (2, 3):
+        put(engine, [Order(at, state="won")])
+        due(engine)
+        refresh.fold(engine, shop.counted())
+        # Those of the fold that compacted before are gone.
+        assert stored(engine) == (whole + 1, 2 * 2 if at == 2 else 2)
+
+
+def test_a_fold_that_dies_while_it_compacts_has_changed_nothing(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [Order(at, state="new", tags=("hot",)) for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    after = [Order(1, state="won"), *(row for row in rows if row.id != 1)]
+    put(engine, [Order(1, state="won")])
+    due(engine)
+    with monkeypatch.context() as dying:
+        dying.setattr(compaction, "write", _die)
+        with pytest.raises(_Killed):
+            refresh.fold(engine, shop.counted())
+    assert shop.stored_facet_rows(engine) == shop.facet_rows(rows)
+
+    refresh.fold(engine, shop.counted())
+
+    assert_exact(engine, after)
+
+
+class _Killed(Exception):
+    pass
+
+
+def _die(*_: object) -> None:
+    raise _Killed
+
+
+def test_a_bitmap_that_came_out_wrong_is_made_anew(engine: sa.Engine) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    # As many rows as there should be say the counts, but not the bitmap.
+    run(
+        engine,
+        "UPDATE crm_ops.bitmap SET bits = %(bits)s WHERE facet = 'state'",
+        bits=BitMap([1, 2]).serialize(),
+    )
+    put(engine, [Order(1, state="won")])
+    due(engine)
+
+    refresh.fold(engine, shop.counted())
+
+    assert_exact(engine, [Order(1, state="won"), *(row for row in rows if row.id != 1)])
+
+
+def test_a_row_that_comes_though_it_was_there_has_its_set_made_anew(engine: sa.Engine) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    run(
+        engine, "INSERT INTO crm_ops.bitmap_position SELECT id, '7', 3 + 50 FROM crm_ops.bitmap_set"
+    )
+    put(engine, [Order(7)])
+
+    refresh.fold(engine, shop.counted())
+
+    assert made_anew(engine)
+    assert_exact(engine, [*rows, Order(7)])
+
+
+def test_a_row_that_goes_though_it_was_not_there_has_its_set_made_anew(engine: sa.Engine) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    run(engine, "DELETE FROM crm_ops.bitmap_position WHERE key = '2'")
+    run(engine, 'DELETE FROM shop."order lines" WHERE id = 2')
+
+    refresh.fold(engine, shop.counted())
+
+    assert made_anew(engine)
+    assert_exact(engine, [row for row in rows if row.id != 2])
+
+
+def made_anew(engine: sa.Engine) -> bool:
+    with database.transaction(engine) as connection:
+        found = sql.run(connection, "SELECT compacted = version FROM crm_ops.bitmap_set")
+        return bool(found.scalar_one()) and stored(engine)[1] == 0
