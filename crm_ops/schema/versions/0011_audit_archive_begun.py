@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from crm_ops.schema.script import apply, drop_tables
 
-revision = "0013"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 
 
 def upgrade() -> None:
     """Create the table of archives."""
-    apply("0013_audit_archive_begun.sql")
+    apply("0011_audit_archive_begun.sql")
 
 
 def downgrade() -> None:

@@ -6,13 +6,13 @@ from alembic import op
 
 from crm_ops.schema.script import apply
 
-revision = "0014"
-down_revision = "0009"
+revision = "0013"
+down_revision = "0011"
 
 
 def upgrade() -> None:
     """Add the note and the view."""
-    apply("0014_runs_as_they_are.sql")
+    apply("0013_runs_as_they_are.sql")
 
 
 def downgrade() -> None:
