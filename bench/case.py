@@ -15,7 +15,8 @@ OURS = "ours"
 class Case:
     """What is compared (`title`), how it is done (`about`), and the ways by name.
 
-    `prepare` is done, unmeasured, before each round. The `long` ways are not run once unmeasured.
+    `prepare` is done, unmeasured, before each round. The `long` ways are not run once unmeasured,
+    those to be run `once` are in the first measured round alone.
     """
 
     title: str
@@ -23,11 +24,16 @@ class Case:
     ways: Mapping[str, Callable[[], object]]
     prepare: Callable[[], object] = lambda: None
     long: frozenset[str] = frozenset()
+    once: frozenset[str] = frozenset()
+
+    def skips(self, way: str, turn: int) -> bool:
+        """Whether a way is not run in a round; the round 0 is not measured."""
+        return (way in self.once and turn != 1) or (way in self.long and not turn)
 
 
 @dataclass(frozen=True)
 class Timing:
-    """One way's seconds, one for each round, and the ratio to ours, round by round."""
+    """One way's seconds, one for each round it was in, and the ratio to ours, round by round."""
 
     way: str
     seconds: tuple[float, ...]
@@ -55,7 +61,7 @@ def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Ti
     for turn in range(rounds + 1):
         case.prepare()
         for way, run in case.ways.items():
-            if way in case.long and not turn:
+            if case.skips(way, turn):
                 continue
             progress(f"{case.title}: {way}, round {turn} of {rounds}")
             started = time.perf_counter()
@@ -67,7 +73,7 @@ def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Ti
         Timing(
             way,
             tuple(found),
-            tuple(each / own for each, own in zip(found, ours, strict=True)),
+            tuple(each / own for each, own in zip(found, ours, strict=False)),
         )
         for way, found in seconds.items()
     ]

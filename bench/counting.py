@@ -1,10 +1,10 @@
 """Cases: the full precomputation of facet counts and of aggregates.
 
 The old way is one GROUP BY query for each facet, one count query for each bucket of a range, and
-one count for each facet's total, for all tenants at once (for each tenant by itself it is slower
-still). The peer is REFRESH MATERIALIZED VIEW CONCURRENTLY of the same counts. The floor reads the
-columns that are counted, and does nothing with them. What each makes is stored: the old way's in
-Redis, the peer's in its view, ours in our tables and in Redis.
+one count for each facet's total: for all tenants at once, and, as the old system did it, for one
+tenant after another, which is measured once. The peer is REFRESH MATERIALIZED VIEW CONCURRENTLY of
+the same counts. The floor reads the columns that are counted, and does nothing with them. What each
+makes is stored: the old way's in Redis, the peer's in its view, ours in our tables and in Redis.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from __future__ import annotations
 import itertools
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 
+from bench import fifty
 from bench.case import OURS, Case
 from bench.setup import Setup
 from crm_ops.base import database, names, sql, store
@@ -29,25 +30,32 @@ from crm_ops.fold import rebuild
 from crm_ops.fold.rows import Counted
 from crm_ops.publish import aggregates, facets
 
+OLD = "old way, all tenants at once"
+OLD_BY_TENANT = "old way, tenant by tenant"
+
+_KEPT = "deleted_at IS NULL"
+
 
 def run(setup: Setup) -> None:
     """Measure leads and deals; without captured changes each kind of figures is made by itself."""
-    with database.transaction(setup.engine) as connection:
-        steps = install.removal(connection)
-    install.apply(setup.engine, steps)
-    report = setup.report("counting", "Counting from scratch", __doc__)
-    for name in ("lead", "deal"):
-        entity = counted(setup.engine, setup.catalog, name)
-        for case in (facet_case, aggregate_case):
-            report.case(case(setup.engine, setup.redis, entity, setup.tenants), setup.rounds)
+    with fifty.up(setup) as own:
+        with database.transaction(own.engine) as connection:
+            steps = install.removal(connection)
+        install.apply(own.engine, steps)
+        report = own.report("counting", "Counting from scratch", __doc__)
+        for name in ("lead", "deal"):
+            entity = counted(own.engine, own.catalog, name)
+            for case in (facet_case, aggregate_case):
+                report.case(case(own.engine, own.redis, entity, own.tenants), own.rounds)
 
 
 def facet_case(
     engine: sa.Engine, redis: store.Client, counted: Counted, tenants: list[str]
 ) -> Case:
     """Full facet counts of one entity."""
-    groups = {name: _group(facet) for name, facet in counted.entity.facets.items()}
-    view = _view(engine, "bench_facets", _union(counted, groups))
+    groups = _groups(counted)
+    view = facets_view(engine, counted)
+    queries = _old_facets(counted)
 
     def ours() -> None:
         _forget(engine, names.FACET_COUNT)
@@ -58,11 +66,13 @@ def facet_case(
         f"facet counts of {counted.name}, from scratch",
         f"{len(groups)} facets, {len(tenants)} tenants",
         {
-            "old way": lambda: _old_facets(engine, redis, counted, groups),
+            OLD: lambda: _ask(engine, redis, queries, [None]),
+            OLD_BY_TENANT: lambda: _ask(engine, redis, queries, tenants),
             "materialized view": lambda: refresh_view(engine, view),
             OURS: ours,
             "floor (read the columns)": lambda: _read(engine, counted, groups.values()),
         },
+        once=frozenset({OLD_BY_TENANT}),
     )
 
 
@@ -72,24 +82,19 @@ def aggregate_case(
     """Full figures of all aggregates of one entity."""
     wanted = declared.of_entity(counted)
     splits = counted.entity.splits()
-    queries = {
-        name: _figures(counted, [_group(splits[each]) for each in aggregate.by], aggregate)
-        for name, aggregate in wanted.items()
-    }
+    queries = _old_aggregates(counted)
     columns = sorted(
         {_group(splits[each]) for aggregate in wanted.values() for each in aggregate.by}
     )
-    views = [_view(engine, f"bench_{name}", query) for name, query in queries.items()]
+    views = [
+        _view(engine, f"bench_{name}", query.format(kept=_KEPT)) for name, query in queries.items()
+    ]
 
     def ours() -> None:
         _forget(engine, names.AGGREGATE)
         rebuild.aggregate_figures(engine, counted, tenants)
         for name in wanted:
             aggregates.publish(engine, redis, name, counted.name, tenants, now=datetime.now(UTC))
-
-    def old() -> None:
-        for name, query in queries.items():
-            _store(engine, redis, name, query)
 
     def peer() -> None:
         for view in views:
@@ -99,35 +104,27 @@ def aggregate_case(
         f"aggregates of {counted.name}, from scratch",
         f"{len(wanted)} aggregates, {len(tenants)} tenants",
         {
-            "old way": old,
+            OLD: lambda: _ask(engine, redis, queries, [None]),
+            OLD_BY_TENANT: lambda: _ask(engine, redis, queries, tenants),
             "materialized view": peer,
             OURS: ours,
             "floor (read the columns)": lambda: _read(engine, counted, columns),
         },
+        once=frozenset({OLD_BY_TENANT}),
     )
 
 
-def old_way(engine: sa.Engine, redis: store.Client, counted: Counted) -> Callable[[], object]:
-    """All queries of the old way for an entity, facets and aggregates."""
-    groups = {name: _group(facet) for name, facet in counted.entity.facets.items()}
-    splits = counted.entity.splits()
-    queries = {
-        name: _figures(counted, [_group(splits[each]) for each in aggregate.by], aggregate)
-        for name, aggregate in declared.of_entity(counted).items()
-    }
-
-    def run() -> None:
-        _old_facets(engine, redis, counted, groups)
-        for name, query in queries.items():
-            _store(engine, redis, name, query)
-
-    return run
+def old_way(
+    engine: sa.Engine, redis: store.Client, counted: Counted, tenants: Sequence[str | None]
+) -> Callable[[], object]:
+    """All queries of the old way for an entity, facets and aggregates; None is all tenants."""
+    queries = {**_old_facets(counted), **_old_aggregates(counted)}
+    return lambda: _ask(engine, redis, queries, tenants)
 
 
 def facets_view(engine: sa.Engine, counted: Counted) -> str:
     """A materialized view of an entity's facet counts, by its quoted name."""
-    groups = {name: _group(facet) for name, facet in counted.entity.facets.items()}
-    return _view(engine, "bench_facets", _union(counted, groups))
+    return _view(engine, "bench_facets", _union(counted, _groups(counted)))
 
 
 def refresh_view(engine: sa.Engine, view: str) -> None:
@@ -136,37 +133,47 @@ def refresh_view(engine: sa.Engine, view: str) -> None:
         sql.run(connection, f"REFRESH MATERIALIZED VIEW CONCURRENTLY {view}")
 
 
-def _old_facets(
-    engine: sa.Engine, redis: store.Client, counted: Counted, groups: Mapping[str, str]
-) -> None:
-    table = counted.table.quoted
+def _old_facets(counted: Counted) -> dict[str, str]:
+    """The queries of facets, by the name of what they find; `{kept}` is which rows count."""
+    queries: dict[str, str] = {}
+    table, groups = counted.table.quoted, _groups(counted)
     for name, facet in counted.entity.facets.items():
+        total = f"SELECT company_id, count(*) FROM {table} WHERE {{kept}}"
         if isinstance(facet, RangesFacet):
             column = sql.identifier(facet.column)
             edges: list[Any] = [*facet.bounds, None]
             for low, high in itertools.pairwise(edges):
                 upper = "" if high is None else f" AND {column} < {high}"
-                _store(
-                    engine,
-                    redis,
-                    f"{name}:{low}",
-                    f"SELECT company_id, count(*) FROM {table}"
-                    f" WHERE deleted_at IS NULL AND {column} >= {low}{upper} GROUP BY 1",
-                )
+                queries[f"{name}:{low}"] = f"{total} AND {column} >= {low}{upper} GROUP BY 1"
         else:
-            _store(
-                engine,
-                redis,
-                name,
+            queries[name] = (
                 f"SELECT company_id, {groups[name]}, count(*) FROM {table}"
-                " WHERE deleted_at IS NULL GROUP BY 1, 2",
+                " WHERE {kept} GROUP BY 1, 2"
             )
-        _store(
-            engine,
-            redis,
-            f"{name}:total",
-            f"SELECT company_id, count(*) FROM {table} WHERE deleted_at IS NULL GROUP BY 1",
-        )
+        queries[f"{name}:total"] = f"{total} GROUP BY 1"
+    return queries
+
+
+def _old_aggregates(counted: Counted) -> dict[str, str]:
+    """The queries of aggregates, as those of facets."""
+    splits = counted.entity.splits()
+    return {
+        name: _figures(counted, [_group(splits[each]) for each in aggregate.by], aggregate)
+        for name, aggregate in declared.of_entity(counted).items()
+    }
+
+
+def _ask(
+    engine: sa.Engine,
+    redis: store.Client,
+    queries: Mapping[str, str],
+    tenants: Sequence[str | None],
+) -> None:
+    """Run each query for each tenant, None for all at once."""
+    for tenant in tenants:
+        kept = _KEPT if tenant is None else f"{_KEPT} AND company_id = {int(tenant)}"
+        for name, query in queries.items():
+            _store(engine, redis, name, query.format(kept=kept))
 
 
 def _store(engine: sa.Engine, redis: store.Client, name: str, query: str) -> None:
@@ -179,6 +186,10 @@ def _store(engine: sa.Engine, redis: store.Client, name: str, query: str) -> Non
     for tenant, rows in by_tenant.items():
         pipeline.set(f"old:{name}:{tenant}", json.dumps(rows, default=str), ex=3600)
     pipeline.execute()
+
+
+def _groups(counted: Counted) -> dict[str, str]:
+    return {name: _group(facet) for name, facet in counted.entity.facets.items()}
 
 
 def _group(facet: Facet) -> str:
@@ -200,7 +211,7 @@ def _group(facet: Facet) -> str:
 def _union(counted: Counted, groups: Mapping[str, str]) -> str:
     return " UNION ALL ".join(
         f"SELECT company_id, {sql.literal(name)} AS facet, ({group})::text AS bucket, count(*) AS n"
-        f" FROM {counted.table.quoted} WHERE deleted_at IS NULL GROUP BY company_id, {group}"
+        f" FROM {counted.table.quoted} WHERE {_KEPT} GROUP BY company_id, {group}"
         for name, group in groups.items()
     )
 
@@ -216,7 +227,7 @@ def _figures(counted: Counted, groups: list[str], aggregate: Any) -> str:
     shown = [f"{key} AS k{at}" for at, key in enumerate(keys)]
     return (
         f"SELECT {', '.join([*shown, *measures])} FROM {counted.table.quoted}"
-        f" WHERE deleted_at IS NULL GROUP BY {', '.join(keys)}"
+        f" WHERE {{kept}} GROUP BY {', '.join(keys)}"
     )
 
 

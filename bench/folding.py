@@ -2,7 +2,10 @@
 
 A refresh makes facet counts and aggregates exact and publishes them: ours from the log of changes,
 our rebuild and the old way from all rows, the peer by REFRESH MATERIALIZED VIEW CONCURRENTLY of the
-facet counts alone. The floor reads the log and deletes it. Of the rows that change, all move in
+facet counts alone. Ours also keeps, and publishes, the bitmaps that searches with filters count by;
+without them (`limits.bitmaps_from_rows` larger than any tenant) it does what the old way does. The
+old way asks for all tenants at once; as the old system did it, for one tenant after another, it is
+measured once. The floor reads the log and deletes it. Of the rows that change, all move in
 their last update, half in their status, a quarter in their score; in a case of its own, rows come
 and go, by soft deletes and restores, which changes every facet and aggregate. The old way's and the
 peer's time does not depend on what changed.
@@ -19,26 +22,41 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from bench import counting
+from bench import counting, fifty
 from bench.case import OURS, Case
 from bench.report import table
-from bench.setup import ROOT, Setup
-from crm_ops.base import database, settings, sql, store
-from crm_ops.catalog import load
+from bench.setup import Setup
+from crm_ops.base import database, sql, store
+from crm_ops.catalog.catalog import Catalog
 from crm_ops.changes import install, logs
+from crm_ops.demo import sizes
 from crm_ops.fold import rebuild, refresh
 from crm_ops.fold.definition import KINDS
 from crm_ops.fold.rows import Counted
 from crm_ops.publish import latest
-from crm_ops.sources import tenants as sources
 
 SHARES = (0.01, 0.1, 1.0, 10.0)
 # Where counting anew was found to cost what folding does; `auto` chooses by it.
 _EVEN = 25.0
+# What the old way takes does not depend on the share: tenant by tenant, its slowest, once is enough.
+_BY_TENANT_AT = 1.0
 _FLOOR = "floor (read and delete the log)"
+_PLAIN = "ours, without bitmaps"
 _REBUILD = "our full rebuild"
+_REBUILD_PLAIN = "our full rebuild, without bitmaps"
 _PEER = "materialized view (facets only)"
-_OLD = "old way"
+
+# What has its peak, in the order in which it is done.
+_PEAKS = (
+    "our process, before",
+    "after a fold without bitmaps and publishing",
+    "after a fold with bitmaps and publishing",
+    "after a rebuild without bitmaps and publishing",
+    "the server's process until then, its own memory",
+    "after a rebuild with bitmaps and publishing",
+    "the server's process until then, its own memory, with bitmaps",
+)
+_FOLDED = 10_000
 
 _CHANGED = (
     "SET updated_at = timestamptz '2026-06-30 12:00+00',"
@@ -52,42 +70,38 @@ _GONE = "SET deleted_at = CASE WHEN deleted_at IS NULL THEN now() END"
 
 def run(setup: Setup) -> None:
     """Measure refreshes of leads after shares of them changed."""
-    report = setup.report("folding", "Refreshing after changes", __doc__)
-    lead = counting.counted(setup.engine, setup.catalog, "lead")
-    for share in SHARES:
-        case = refresh_case(setup.engine, setup.redis, lead, setup.tenants, share)
-        report.case(case, setup.rounds)
-    came = refresh_case(setup.engine, setup.redis, lead, setup.tenants, 1.0, gone=True)
-    report.case(came, setup.rounds)
-    even = refresh_case(setup.engine, setup.redis, lead, setup.tenants, _EVEN)
-    both = {way: even.ways[way] for way in (OURS, _REBUILD)}
-    report.case(Case(even.title, f"{even.about}; where both cost alike", both, even.prepare), 1)
-    report.add(f"## Memory\n\n{_memory(setup, lead)}")
+    with fifty.up(setup) as own:
+        report = own.report("folding", "Refreshing after changes", __doc__)
+        capture(own)
+        for share in SHARES:
+            report.case(refresh_case(own, share), own.rounds)
+        report.case(refresh_case(own, 1.0, gone=True), own.rounds)
+        even = refresh_case(own, _EVEN)
+        both = {way: even.ways[way] for way in (OURS, _PLAIN, _REBUILD, _REBUILD_PLAIN)}
+        report.case(Case(even.title, f"{even.about}; where both cost alike", both, even.prepare), 1)
+        report.add(f"## Memory\n\n{_memory(own)}")
 
 
-def refresh_case(
-    engine: sa.Engine,
-    redis: store.Client,
-    counted: Counted,
-    tenants: list[str],
-    share: float,
-    *,
-    gone: bool = False,
-) -> Case:
-    """A refresh after `share` percent of an entity's rows changed, or were there and not."""
-    capture(engine, counted, tenants)
-    old = counting.old_way(engine, redis, counted)
-    view = counting.facets_view(engine, counted)
-    log = _log(engine, counted)
+def refresh_case(own: Setup, share: float, *, gone: bool = False) -> Case:
+    """A refresh after `share` percent of the leads changed, or were there and not."""
+    engine, redis, tenants = own.engine, own.redis, own.tenants
+    kept, plain = _leads(own.engine, own.catalog)
+    log = _log(engine, kept)
+    view = counting.facets_view(engine, kept)
     turn = iter(range(1_000_000))
+    by_tenant = (
+        {counting.OLD_BY_TENANT: counting.old_way(engine, redis, kept, tenants)}
+        if share == _BY_TENANT_AT and not gone
+        else {}
+    )
 
-    def ours() -> None:
+    def fold(counted: Counted) -> None:
         done = refresh.fold(engine, counted)
         if done.set_aside or done.unusable or not done.drained.changes:
             raise RuntimeError(f"nothing was folded: {done}")
         _publish(engine, redis, counted, tenants)
 
-    def anew() -> None:
+    def anew(counted: Counted) -> None:
         rebuild.facet_counts(engine, counted, tenants)
         _publish(engine, redis, counted, tenants)
 
@@ -98,18 +112,28 @@ def refresh_case(
 
     what = "came or went" if gone else "changed"
     return Case(
-        f"refresh of {counted.name} after {share:g} % of its rows {what}",
-        f"{len(counted.entity.facets)} facets and the aggregates of {len(tenants)} tenants",
+        f"refresh of leads after {share:g} % of their rows {what}",
+        f"{len(kept.entity.facets)} facets and the aggregates of {len(tenants)} tenants",
         {
             _FLOOR: floor,
-            OURS: ours,
-            _REBUILD: anew,
+            _PLAIN: lambda: fold(plain),
+            OURS: lambda: fold(kept),
+            _REBUILD_PLAIN: lambda: anew(plain),
+            _REBUILD: lambda: anew(kept),
             _PEER: lambda: counting.refresh_view(engine, view),
-            _OLD: old,
+            counting.OLD: counting.old_way(engine, redis, kept, [None]),
+            **by_tenant,
         },
-        prepare=lambda: _change(engine, counted, share, next(turn), gone=gone),
-        long=frozenset({_REBUILD, _PEER, _OLD}),
+        prepare=lambda: _change(engine, kept, share, next(turn), gone=gone),
+        long=frozenset({_REBUILD_PLAIN, _REBUILD, _PEER, counting.OLD}),
+        once=frozenset(by_tenant),
     )
+
+
+def _leads(engine: sa.Engine, catalog: Catalog) -> tuple[Counted, Counted]:
+    """The leads with bitmaps and those without."""
+    plain = fifty.without_bitmaps(catalog)
+    return counting.counted(engine, catalog, "lead"), counting.counted(engine, plain, fifty.PLAIN)
 
 
 def _change(
@@ -127,31 +151,37 @@ def _change(
         )
 
 
-def _memory(setup: Setup, counted: Counted) -> str:
-    """The peak memory of a process that does nothing else, and of the server's that serves it."""
-    _change(setup.engine, counted, 1.0, 99)
+def _memory(own: Setup) -> str:
+    """The peak memory of a process that does nothing else, and of the server's that serves it.
+
+    Of five million leads also of one million beside them: the same where memory is flat.
+    """
+    columns = {f"{own.rows['lead']:,} leads": _peaks_alone(own)}
+    if own.size == sizes.LARGE.name:
+        with fifty.up(own, sizes.MEDIUM.name) as smaller:
+            capture(smaller)
+            columns = {f"{smaller.rows['lead']:,} leads": _peaks_alone(smaller), **columns}
+    figures = [[what, *(str(each[what]) for each in columns.values())] for what in _PEAKS]
+    about = f"Peak memory in MB; {_FOLDED:,} rows changed."
+    return f"{about}\n\n{table(('peak of', *columns), figures)}"
+
+
+def _peaks_alone(own: Setup) -> dict[str, int]:
+    """Megabytes by what had its peak, in a process of its own."""
+    kept, _ = _leads(own.engine, own.catalog)
+    _change(own.engine, kept, 100 * _FOLDED / own.rows["lead"], 99)
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-        idle, fold, anew, server = alone.submit(
-            _peaks, setup.database_url, setup.redis_url, counted.name
-        ).result()
-    figures = [
-        ["our process, before", f"{idle}"],
-        ["our process, after a fold of 1 % and publishing", f"{fold}"],
-        ["our process, after counting anew and publishing", f"{anew}"],
-        ["the server's process, its own memory at most", f"{server}"],
-    ]
-    about = f"Peak memory in MB, of {setup.rows[counted.name]:,} rows."
-    return f"{about}\n\n{table(('peak of', 'MB'), figures)}"
+        found = alone.submit(_peaks, own.database_url, own.redis_url, own.tenants).result()
+    return dict(zip(_PEAKS, found, strict=True))
 
 
-def _peaks(database_url: str, redis_url: str, name: str) -> tuple[int, int, int, int]:
+def _peaks(database_url: str, redis_url: str, tenants: list[str]) -> list[int]:
+    """Megabytes, in the order of `_PEAKS`; first without bitmaps, then with them."""
     engine = database.engine(database_url)
-    catalog = load.load(ROOT / settings.DEFAULT_CATALOG).catalog
-    counted = counting.counted(engine, catalog, name)
+    kept, plain = _leads(engine, fifty.catalog())
     with database.transaction(engine) as connection:
-        tenants = sources.active(connection, catalog)
         backend = sql.run(connection, "SELECT pg_backend_pid()").scalar_one()
-    idle = _kilobytes("self", "VmHWM")
+    peaks = [_kilobytes("self", "VmHWM")]
     held, stop = [0], threading.Event()
 
     def watch() -> None:
@@ -162,16 +192,18 @@ def _peaks(database_url: str, redis_url: str, name: str) -> tuple[int, int, int,
     watching = threading.Thread(target=watch)
     watching.start()
     with store.client(redis_url) as redis:
-        refresh.fold(engine, counted)
-        _publish(engine, redis, counted, tenants)
-        folded = _kilobytes("self", "VmHWM")
-        rebuild.facet_counts(engine, counted, tenants)
-        _publish(engine, redis, counted, tenants)
+        for counted in (plain, kept):
+            refresh.fold(engine, counted)
+            _publish(engine, redis, counted, tenants)
+            peaks.append(_kilobytes("self", "VmHWM"))
+        for counted in (plain, kept):
+            rebuild.facet_counts(engine, counted, tenants)
+            _publish(engine, redis, counted, tenants)
+            peaks += [_kilobytes("self", "VmHWM"), held[0]]
     stop.set()
     watching.join()
     engine.dispose()
-    sizes = (idle, folded, _kilobytes("self", "VmHWM"), held[0])
-    return tuple(size // 1024 for size in sizes)  # type: ignore[return-value]
+    return [peak // 1024 for peak in peaks]
 
 
 def _kilobytes(process: int | str, what: str) -> int:
@@ -180,20 +212,21 @@ def _kilobytes(process: int | str, what: str) -> int:
     return 0 if found is None else int(found[1])
 
 
-def capture(engine: sa.Engine, counted: Counted, tenants: list[str]) -> None:
-    """Have changes captured and everything counted."""
-    only = {counted.name: counted.entity}
+def capture(own: Setup) -> None:
+    """Have changes of leads captured and everything counted."""
+    names = ("lead", fifty.PLAIN)
+    only = {name: own.catalog.entities[name] for name in names}
     aggregates = {
-        name: each
-        for name, each in counted.catalog.aggregates.items()
-        if each.entity == counted.name
+        name: each for name, each in own.catalog.aggregates.items() if each.entity in only
     }
-    catalog = counted.catalog.model_copy(update={"entities": only, "aggregates": aggregates})
-    with database.transaction(engine) as connection:
-        steps = install.plan(connection, catalog)
-    install.apply(engine, steps)
-    refresh.fold(engine, counted)
-    rebuild.facet_counts(engine, counted, refresh.uncaptured(engine, counted, tenants))
+    declared = own.catalog.model_copy(update={"entities": only, "aggregates": aggregates})
+    with database.transaction(own.engine) as connection:
+        steps = install.plan(connection, declared)
+    install.apply(own.engine, steps)
+    for counted in _leads(own.engine, own.catalog):
+        refresh.fold(own.engine, counted)
+        behind = refresh.uncaptured(own.engine, counted, own.tenants)
+        rebuild.facet_counts(own.engine, counted, behind)
 
 
 def _publish(engine: sa.Engine, redis: store.Client, counted: Counted, tenants: list[str]) -> None:

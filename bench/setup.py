@@ -42,29 +42,24 @@ class Setup:
         """The page of a section; `about` is the docstring of its module."""
         with database.transaction(self.engine) as connection:
             version = sql.run(connection, "SHOW server_version").scalar_one()
-        told = ", ".join(f"{self.rows[t]:,} {t}s" for t in ("lead", "deal", "account", "contact"))
+        counted = ("lead", "deal", "account", "contact")
+        told = ", ".join(f"{self.rows[t]:,} {t}s" for t in counted if t in self.rows)
         name = section if self.size == sizes.MEDIUM.name else f"{section}-{self.size}"
-        facts = f"PostgreSQL {version}, {self.rounds} rounds in turn after one unmeasured; {told}"
+        rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
+        facts = f"PostgreSQL {version}, {rounds} in turn after one unmeasured; {told}"
         return Report(self.output / f"{name}.md", title, about, facts=facts)
 
 
 @contextmanager
-def up(size: str, rounds: int, output: Path) -> Iterator[Setup]:
-    """Start the servers and fill the demo CRM, unless it is filled already."""
+def up(size: str, rounds: int, output: Path, *, demo: bool = True) -> Iterator[Setup]:
+    """Start the servers, and fill the demo CRM unless it is filled, or not asked for."""
     place = layout.make(ROOT, ROOT / ".local" / f"bench-{size}")
     with services.up(place, note=lambda what, state: say(f"{what}: {state}")) as servers:
         engine = database.engine(servers.database_url)
         redis = store.client(servers.redis_url)
         migrate.upgrade(engine)
-        made = build.create(
-            engine,
-            size=sizes.SIZES[size],
-            as_of=AS_OF,
-            progress=lambda what, done, of: say(f"demo CRM: {what} {done:,} of {of:,}"),
-        )
         catalog = load.load(ROOT / settings.DEFAULT_CATALOG).catalog
-        with database.transaction(engine) as connection:
-            active = tenants.active(connection, catalog)
+        rows, active = _demo(engine, catalog, size) if demo else ({}, [])
         yield Setup(
             engine,
             redis,
@@ -72,7 +67,7 @@ def up(size: str, rounds: int, output: Path) -> Iterator[Setup]:
             servers.redis_url,
             catalog,
             active,
-            made.rows,
+            rows,
             size,
             rounds,
             output,
@@ -80,4 +75,26 @@ def up(size: str, rounds: int, output: Path) -> Iterator[Setup]:
         engine.dispose()
 
 
-__all__ = ["ROOT", "Setup", "up"]
+def _demo(engine: sa.Engine, catalog: Catalog, size: str) -> tuple[Mapping[str, int], list[str]]:
+    """Make the demo CRM; its rows by table, and its active tenants."""
+    made = build.create(
+        engine,
+        size=sizes.SIZES[size],
+        as_of=AS_OF,
+        progress=lambda what, done, of: say(f"demo CRM: {what} {done:,} of {of:,}"),
+    )
+    with database.transaction(engine) as connection:
+        return made.rows, tenants.active(connection, catalog)
+
+
+def ensure(engine: sa.Engine, name: str) -> None:
+    """Create the database called `name` beside the setup's own, where there is none."""
+    with database.autocommit(engine) as connection:
+        there = sql.run(
+            connection, "SELECT 1 FROM pg_database WHERE datname = %(name)s", name=name
+        ).scalar()
+        if there is None:
+            sql.run(connection, f"CREATE DATABASE {sql.identifier(name)}")
+
+
+__all__ = ["AS_OF", "ROOT", "Setup", "ensure", "up"]

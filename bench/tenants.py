@@ -14,7 +14,7 @@ import psycopg
 import sqlalchemy as sa
 
 from bench.report import say
-from bench.setup import Setup
+from bench.setup import Setup, ensure
 from crm_ops.base import database, sql, statements
 from crm_ops.catalog.catalog import Catalog
 
@@ -31,7 +31,7 @@ _DEMO = "crm_ops.demo"
 def up(setup: Setup) -> Iterator[sa.Engine]:
     """The database of the three tenants, made at its first use."""
     url = sa.make_url(setup.database_url)
-    _ensure(setup.engine)
+    ensure(setup.engine, _NAME)
     engine = database.engine(url.set(database=_NAME).render_as_string(hide_password=False))
     try:
         if not _complete(engine):
@@ -48,15 +48,6 @@ def catalog(whole: Catalog) -> Catalog:
     return whole.model_copy(
         update={"entities": entities, "aggregates": kept, "audit": None, "sharing": None}
     )
-
-
-def _ensure(engine: sa.Engine) -> None:
-    with database.autocommit(engine) as connection:
-        there = sql.run(
-            connection, "SELECT 1 FROM pg_database WHERE datname = %(name)s", name=_NAME
-        ).scalar()
-        if there is None:
-            sql.run(connection, f"CREATE DATABASE {sql.identifier(_NAME)}")
 
 
 def _complete(engine: sa.Engine) -> bool:
