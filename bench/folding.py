@@ -38,7 +38,7 @@ from crm_ops.publish import latest
 SHARES = (0.01, 0.1, 1.0, 10.0)
 # Where counting anew was found to cost what folding does; `auto` chooses by it.
 _EVEN = 25.0
-# What the old way takes does not depend on the share: tenant by tenant, its slowest, once is enough.
+# The old way takes as long whatever changed: the slowest way is measured at one share.
 _BY_TENANT_AT = 1.0
 _FLOOR = "floor (read and delete the log)"
 _PLAIN = "ours, without bitmaps"
