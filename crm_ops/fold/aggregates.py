@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from crm_ops.base import errors, sql
 from crm_ops.catalog.aggregates import Aggregate
-from crm_ops.catalog.facets import ColumnFacet, LinkFacet
+from crm_ops.catalog.facets import ColumnFacet, LinkFacet, SingleValued
 from crm_ops.fold import rows, splits
 
 # GROUPING() takes at most 31 arguments.
@@ -53,29 +53,35 @@ def recount(counted: rows.Counted) -> str:
 def changes(counted: rows.Counted) -> str:
     """One SELECT of what the drained changes change: differences of n and total, no extremes.
 
-    The part `facet_change` of the statement holds the changes of the facets' counts, which are
-    those of aggregates that count rows by one facet.
+    The part `facet_change` of the statement holds the changes of counts by each facet, and by each
+    of `dimensions_counted`: those of aggregates that count rows by one of them.
     """
-    declared = of_entity(counted)
-    facets = {
-        name: each.by[0] for name, each in declared.items() if _counts_as_facet(counted, each)
-    }
-    others = {name: each for name, each in declared.items() if name not in facets}
+    counting = _counting(counted)
+    others = {name: each for name, each in of_entity(counted).items() if name not in counting}
     parts = list(_scans(counted, rows.changes(), others, total=False))
-    if facets:
-        parts.append(_of_facets(facets))
+    if counting:
+        parts.append(_of_facets(counting))
     return "\nUNION ALL\n".join(parts)
 
 
-def _counts_as_facet(counted: rows.Counted, aggregate: Aggregate) -> bool:
-    if len(aggregate.by) != 1 or aggregate.columns() or aggregate.currency is not None:
-        return False
-    facet = counted.entity.facets.get(aggregate.by[0])
-    return facet is not None and not isinstance(facet, LinkFacet)
+def dimensions_counted(counted: rows.Counted) -> dict[str, SingleValued]:
+    """The dimensions, not facets, that some aggregate does nothing but count rows by."""
+    known = counted.entity.dimensions
+    return {name: known[name] for name in _counting(counted).values() if name in known}
+
+
+def _counting(counted: rows.Counted) -> dict[str, str]:
+    """The aggregates that count rows by one facet or dimension, and by which."""
+    return {
+        name: each.by[0]
+        for name, each in of_entity(counted).items()
+        if len(each.by) == 1 and not each.columns() and each.currency is None
+        if not isinstance(counted.entity.splits()[each.by[0]], LinkFacet)
+    }
 
 
 def _of_facets(facets: Mapping[str, str]) -> str:
-    """The changes of aggregates that count rows by a facet, from those of the facets' counts."""
+    """The changes of aggregates that count rows by one facet or dimension."""
     pairs = (f"({sql.literal(name)}, {sql.literal(facet)})" for name, facet in facets.items())
     return f"""
   SELECT counts.aggregate, tenant, ARRAY[bucket]::text[] AS dimensions, '' AS measured, n,
@@ -254,4 +260,12 @@ def _joined(*parts: str) -> str:
     return ", ".join(parts)
 
 
-__all__ = ["changes", "dimensions", "has_extremes", "members", "of_entity", "recount"]
+__all__ = [
+    "changes",
+    "dimensions",
+    "dimensions_counted",
+    "has_extremes",
+    "members",
+    "of_entity",
+    "recount",
+]

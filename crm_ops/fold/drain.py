@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.state import State
-from crm_ops.fold import bitmaps, definition, recount, rows, statement
+from crm_ops.fold import bitmaps, definition, groups, recount, rows, statement
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +50,10 @@ def within(
     row = sql.run(
         connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
     ).one()
-    recounted = _lost(connection, counted, row.lost, as_of) + _outdated(connection, counted, as_of)
+    if row.lost:
+        groups.recounted(connection, counted, row.lost)
+    recounted = len({tenant for _, tenant, _, _ in row.lost})
+    recounted += _outdated(connection, counted, as_of)
     touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
     _sweep(connection, counted, row)
     found = _impossible(connection, counted, row)
@@ -60,28 +63,6 @@ def within(
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     written = row.counts + row.figures
     return Drained(row.changes, written, tuple(touched), recounted, tuple(found), repairs)
-
-
-def _lost(
-    connection: sa.Connection,
-    counted: rows.Counted,
-    lost: Sequence[tuple[str, str]],
-    as_of: datetime,
-) -> int:
-    """Count anew the aggregates of tenants whose changes do not tell the new figures."""
-    if not lost:
-        return 0
-    tenants = sorted({tenant for _, tenant in lost})
-    recount.within(
-        connection,
-        counted,
-        "aggregates",
-        tenants,
-        as_of=as_of,
-        captured=True,
-        only={name for name, _ in lost},
-    )
-    return len(tenants)
 
 
 def _outdated(connection: sa.Connection, counted: rows.Counted, as_of: datetime) -> int:
@@ -116,8 +97,10 @@ def _sweep(connection: sa.Connection, counted: rows.Counted, folded: sa.Row[Any]
     load = statements.load("crm_ops.fold")
     if folded.emptied:
         sql.run(connection, load["sweep_facets"], entity=counted.name, tenants=folded.emptied)
-    if folded.gone:
-        sql.run(connection, load["sweep_aggregates"], _pairs(folded.gone))
+    # What came and went at once leaves no row, but where it was NaN a sum that tells nothing.
+    emptied = [*folded.gone, *(group[:2] for group in folded.lost)]
+    if emptied:
+        sql.run(connection, load["sweep_aggregates"], _pairs(emptied))
 
 
 def _impossible(

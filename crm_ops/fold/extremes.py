@@ -1,7 +1,7 @@
 """The SQL of smallest and largest values under changes: what came, what went, and what that leaves.
 
 A value that came can only widen the extremes. One that went matters only if it was an extreme and
-nothing as extreme came: then the group is counted anew.
+nothing as extreme came: then the group, and only it, is counted anew (fold/groups.py).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def changes(counted: rows.Counted) -> str:
 
 
 def lost(changed: str) -> str:
-    """One SELECT of (aggregate, tenant) in `changed` that have to be counted anew.
+    """One SELECT of (aggregate, tenant, dimensions, measured) in `changed`: to be counted anew.
 
     A sum that NaN or Infinity went into cannot be taken back by subtracting it, either.
     """
     return f"""
-  SELECT DISTINCT changed.aggregate, changed.tenant
+  SELECT changed.aggregate, changed.tenant, changed.dimensions, changed.measured
   FROM (
     SELECT * FROM {changed}
     WHERE total IN ('NaN', 'Infinity', '-Infinity') OR low_out IS NOT NULL

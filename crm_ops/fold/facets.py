@@ -5,10 +5,11 @@ A pure function of the catalog and the column types.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from crm_ops.base import sql
-from crm_ops.catalog.facets import LinkFacet
+from crm_ops.catalog.facets import LinkFacet, SingleValued
 from crm_ops.fold import links, rows, splits
 
 # GROUPING() takes at most 31 arguments; of changes all facets are counted in one pass.
@@ -27,19 +28,28 @@ def recount(counted: rows.Counted) -> str:
     return "\nUNION ALL\n".join([*_scans(counted, rows.stored(counted), _AT_ONCE), *linked])
 
 
-def changes(counted: rows.Counted) -> str:
-    """One SELECT: (tenant, facet, bucket, n) by which the drained changes change the counts."""
+def changes(counted: rows.Counted, dimensions: Mapping[str, SingleValued]) -> str:
+    """One SELECT: (tenant, facet, bucket, n) by which the drained changes change the counts.
+
+    Rows are counted by `dimensions` in the same pass, as if they were facets.
+    """
     linked = [
         links.changes(counted, name, facet, f"drained_{at}")
         for at, (name, facet) in enumerate(links.of_entity(counted))
     ]
-    return "\nUNION ALL\n".join([*_scans(counted, rows.changes(), _MOST), *linked])
+    scans = _scans(counted, rows.changes(), _MOST, dimensions)
+    return "\nUNION ALL\n".join([*scans, *linked])
 
 
-def _scans(counted: rows.Counted, source: rows.Source, most: int) -> list[str]:
+def _scans(
+    counted: rows.Counted,
+    source: rows.Source,
+    most: int,
+    dimensions: Mapping[str, SingleValued] = MappingProxyType({}),
+) -> list[str]:
     single = [
         splits.make(name, facet, counted.types, counted.catalog.time_zone)
-        for name, facet in counted.entity.facets.items()
+        for name, facet in {**counted.entity.facets, **dimensions}.items()
         if not isinstance(facet, LinkFacet)
     ]
     chunks = [single[at : at + most] for at in range(0, len(single), most)] or [[]]

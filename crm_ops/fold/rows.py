@@ -66,7 +66,9 @@ class Source:
 
     def sum_of(self, value: str) -> str:
         """The sum of a group's values."""
-        return f"sum({value})" if self.sign is None else f"sum(sign * {value})"
+        # Twice as fast as a multiplication of numerics.
+        signed = f"CASE WHEN sign < 0 THEN -{value} ELSE {value} END"
+        return f"sum({value})" if self.sign is None else f"sum({signed})"
 
 
 def tables(counted: Counted) -> list[sql.Relation]:

@@ -44,12 +44,13 @@ class Split:
     """A facet's or dimension's SQL.
 
     `key` is an expression over the row `r`; `text(column)` names the bucket of a key held in
-    `column`.
+    `column`. Where a bucket is one value of a column, that is `value_of`.
     """
 
     name: str
     key: str
     template: str
+    value_of: str | None = None
 
     def text(self, column: str) -> str:
         """The bucket's name as SQL, from the SQL of a column that holds the key."""
@@ -69,7 +70,7 @@ def make(name: str, facet: SingleValued, types: Mapping[str, str], time_zone: st
             return Split(name, value, clipped("{key}"))
         case ColumnFacet() | LookupFacet():
             value = value_text(_row(facet.column), types[facet.column])
-            return Split(name, value, clipped("{key}"))
+            return Split(name, value, clipped("{key}"), facet.column)
 
 
 def value_text(column: str, type_name: str) -> str:
@@ -85,6 +86,11 @@ def clipped(text: str) -> str:
         f"CASE WHEN octet_length({text}) <= {_LONGEST_BYTES} THEN {text}"
         f" ELSE left({text}, {_BEGINNING}) || '…' || md5({text}) END"
     )
+
+
+def is_whole(bucket: str) -> bool:
+    """Whether a bucket's name is surely the value itself, not its beginning and checksum."""
+    return len(bucket) != _BEGINNING + 33
 
 
 def _row(column: str) -> str:
@@ -123,4 +129,4 @@ def _date_label(facet: DateFacet) -> str:
     return f"CASE WHEN isfinite({{key}}) THEN {shown} || {era} ELSE {{key}}::text END"
 
 
-__all__ = ["Split", "clipped", "make", "value_text"]
+__all__ = ["Split", "clipped", "is_whole", "make", "value_text"]

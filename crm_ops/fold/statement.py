@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from crm_ops.base import sql
 from crm_ops.base.names import AGGREGATE, FACET_COUNT, REFRESH
 from crm_ops.changes.logs import Log
 from crm_ops.fold import aggregates, extremes, facets, notes, rows
@@ -23,7 +24,8 @@ _OF_AGGREGATES = {
     " FROM aggregates_moved)",
     "gone": "(SELECT coalesce(json_agg(DISTINCT jsonb_build_array(aggregate, tenant)), '[]')"
     " FROM aggregate_kept WHERE measured = '' AND n = 0)",
-    "lost": "(SELECT coalesce(json_agg(json_build_array(aggregate, tenant)), '[]') FROM lost)",
+    "lost": "(SELECT coalesce(json_agg(json_build_array(aggregate, tenant, dimensions, measured)),"
+    " '[]') FROM lost)",
 }
 _NOTHING = dict.fromkeys(_OF_AGGREGATES, "'[]'::json") | {"figures": "0"}
 
@@ -34,7 +36,7 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     `changes` are the log rows taken; `counts` and `figures` how many were changed; `facets` the
     tenants whose counts changed, `aggregates` the list of [tenant, aggregates] whose figures did;
     `emptied` the tenants with a count, `gone` the list of [aggregate, tenant] with a group, that is
-    zero now; `lost` the list of [aggregate, tenant] to be counted anew.
+    zero now; `lost` the list of groups, as in fold/groups.py, to be counted anew.
     """
     names = ["drained", *(f"drained_{at}" for at in range(len(logs) - 1))]
     drained = ", ".join(
@@ -53,13 +55,15 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
 
 
 def _facets(counted: rows.Counted, gained: str) -> str:
-    touched = "SELECT DISTINCT tenant, '{}'::text[] FROM facet_change WHERE n <> 0"
+    dimensions = aggregates.dimensions_counted(counted)
+    others = "".join(f" AND facet <> {sql.literal(name)}" for name in dimensions)
+    changed = f"FROM facet_change WHERE n <> 0{others}"
+    touched = f"SELECT DISTINCT tenant, '{{}}'::text[] {changed}"
     return f"""facet_change AS MATERIALIZED (
-{facets.changes(counted)}
+{facets.changes(counted, dimensions)}
 ), facet_kept AS (
   INSERT INTO {FACET_COUNT.quoted} AS stored (entity, tenant, facet, bucket, n)
-  SELECT %(entity)s, tenant, facet, bucket, n FROM facet_change
-  WHERE n <> 0 AND {_known("facets")}
+  SELECT %(entity)s, tenant, facet, bucket, n {changed} AND {_known("facets")}
   ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
   RETURNING tenant, n
 ), facets_moved AS (
