@@ -39,6 +39,33 @@ def recount(counted: rows.Counted, name: str, facet: LinkFacet) -> str:
 """
 
 
+def taken(counted: rows.Counted, facet: LinkFacet, log: str, links: str) -> str:
+    """Take changes of links out of their log `links`: those of rows of the tenants bound as such.
+
+    Whose a link is says its row, now and in the entity's `log`. Returns whether a changed link is
+    theirs and also somebody else's, as of a row that moved: then its change is left in the log.
+    """
+    key, parent = f"r.{sql.identifier(counted.entity.key)}", f"r.{sql.identifier(facet.parent)}"
+    theirs = f"coalesce({rows.tenant(counted)} = ANY(%(tenants)s::text[]), false)"
+    return f"""
+WITH whose AS MATERIALIZED (
+  SELECT parent, bool_and(theirs) AS alone, bool_or(theirs) AS theirs
+  FROM (
+    SELECT {key} AS parent, {theirs} AS theirs FROM {log} AS r
+    UNION ALL
+    SELECT {key}, {theirs} FROM {counted.table.quoted} AS r
+    WHERE {key} IN (SELECT {parent} FROM {links} AS r)
+  ) AS seen
+  GROUP BY parent
+), gone AS (
+  DELETE FROM {links} AS r USING whose WHERE {parent} = whose.parent AND whose.alone
+)
+SELECT EXISTS (
+  SELECT FROM {links} AS r JOIN whose ON {parent} = whose.parent
+  WHERE whose.theirs AND NOT whose.alone)
+"""
+
+
 def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> str:
     """The change of one facet's counts by the changes `drained` and those of its table, `links`."""
     table = sql.Relation.parse(facet.table).quoted
@@ -72,4 +99,4 @@ def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> s
 """
 
 
-__all__ = ["changes", "of_entity", "recount"]
+__all__ = ["changes", "of_entity", "recount", "taken"]

@@ -3,8 +3,8 @@
 One transaction for each group of tenants: locks first, then a snapshot, whose moment is `as_of`.
 Where changes are captured, the same snapshot takes the tenants' changes out of the log and makes
 both kinds of figures, so that later changes can be folded into either. Rebuilds of different
-tenants run beside each other, except where a link table's log, which knows no tenants, has to be
-folded by each. Readers and writers of the CRM wait for nobody.
+tenants run beside each other, except where links changed of a row that moved between a tenant and
+another: then all changes are folded first. Readers and writers of the CRM wait for nobody.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -101,12 +100,31 @@ def _patiently(
     return _count(engine, counted, kind, group, dry_run=dry_run)
 
 
+class _Shared(Exception):
+    """A changed link is one of the tenants', and also another's."""
+
+
 def _count(
     engine: sa.Engine, counted: rows.Counted, kind: Kind, group: Sequence[str], *, dry_run: bool
 ) -> recount.Counts:
-    linked = any(links.of_entity(counted))
+    """Count beside others; alone where that would not be exact."""
+    try:
+        return _counted(engine, counted, kind, group, alone=False, dry_run=dry_run)
+    except _Shared:
+        return _counted(engine, counted, kind, group, alone=True, dry_run=dry_run)
+
+
+def _counted(
+    engine: sa.Engine,
+    counted: rows.Counted,
+    kind: Kind,
+    group: Sequence[str],
+    *,
+    alone: bool,
+    dry_run: bool,
+) -> recount.Counts:
     locks = [
-        refresh.entity_lock(counted, shared=not linked),
+        refresh.entity_lock(counted, shared=not alone),
         # Batches are cut alike: two of the same tenants have the same first one.
         database.Lock(f"rebuild:{counted.name}:{group[0]}"),
     ]
@@ -118,8 +136,10 @@ def _count(
         as_of = recount.prepare(connection, counted)
         state = changes.read(connection, counted.catalog, counted.name)
         captured = state.unusable is None
-        if captured:
-            _take(connection, counted, state, group, as_of, linked=linked)
+        if captured and alone and state.spoiled is None:
+            drain.within(connection, counted, state, as_of=as_of)
+        elif captured and not alone:
+            _take(connection, counted, state, group)
         counts: dict[Kind, recount.Counts] = {
             each: recount.within(connection, counted, each, group, as_of=as_of, captured=captured)
             for each in definition.KINDS
@@ -133,24 +153,19 @@ def _count(
 
 
 def _take(
-    connection: sa.Connection,
-    counted: rows.Counted,
-    state: State,
-    group: Sequence[str],
-    as_of: datetime,
-    *,
-    linked: bool,
+    connection: sa.Connection, counted: rows.Counted, state: State, group: Sequence[str]
 ) -> None:
-    """Take out of the log what the rows of `group`, which are counted next, hold already."""
-    if linked and state.spoiled is None:
-        drain.within(connection, counted, state, as_of=as_of)
-    elif not linked:
-        sql.run(
-            connection,
-            f"DELETE FROM {state.logs[0].relation.quoted} AS r"
-            f" WHERE {rows.tenant(counted)} = ANY(%(tenants)s::text[])",
-            tenants=list(group),
-        )
+    """Take out of the logs what the rows of `group`, which are counted next, hold already."""
+    own, *linked = (log.relation.quoted for log in state.logs)
+    for (_, facet), log in zip(links.of_entity(counted), linked, strict=True):
+        statement = links.taken(counted, facet, own, log)
+        if sql.run(connection, statement, tenants=list(group)).scalar_one():
+            raise _Shared
+    sql.run(
+        connection,
+        f"DELETE FROM {own} AS r WHERE {rows.tenant(counted)} = ANY(%(tenants)s::text[])",
+        tenants=list(group),
+    )
 
 
 __all__ = ["Rebuilt", "aggregate_figures", "facet_counts"]
