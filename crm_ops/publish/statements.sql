@@ -1,16 +1,17 @@
 -- name: facet_counts
 -- The stored facet counts of some tenants of an entity, each facet's as JSON, with their moment; one
--- snapshot, only reads.
-SELECT refresh.tenant, refresh.definition, refresh.version, refresh.as_of, refresh.counted,
-       stored.facet, stored.buckets
-FROM crm_ops.refresh AS refresh
-LEFT JOIN (
+-- snapshot, only reads. Gathered once, however few tenants the planner takes there to be.
+WITH stored AS MATERIALIZED (
     SELECT tenant, facet,
            '[' || string_agg(json_build_array(bucket, n)::text, ',') || ']' AS buckets
     FROM crm_ops.facet_count
     WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) AND facet <> ''
     GROUP BY tenant, facet
-) AS stored USING (tenant)
+)
+SELECT refresh.tenant, refresh.definition, refresh.version, refresh.as_of, refresh.counted,
+       stored.facet, stored.buckets
+FROM crm_ops.refresh AS refresh
+LEFT JOIN stored USING (tenant)
 WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s AND refresh.definition IS NOT NULL
   AND refresh.tenant = ANY(%(tenants)s::text[])
 ORDER BY refresh.tenant;
@@ -18,12 +19,8 @@ ORDER BY refresh.tenant;
 -- name: aggregate_figures
 -- The stored figures of some tenants of an aggregate, each tenant's as JSON, with their moment and
 -- the version at which they last changed; one snapshot, only reads. Decimals are texts, which keep
--- their digits.
-SELECT refresh.tenant, refresh.definition, refresh.as_of,
-       coalesce((refresh.changed ->> %(aggregate)s)::bigint, refresh.version) AS version,
-       coalesce(stored.figures, '[]') AS figures
-FROM crm_ops.refresh AS refresh
-LEFT JOIN (
+-- their digits. Gathered once, as facet counts are.
+WITH stored AS MATERIALIZED (
     SELECT tenant, '[' || string_agg(
         CASE WHEN num_nonnulls(total, low, high) = 0 THEN json_build_array(dimensions, measured, n)
              ELSE json_build_array(dimensions, measured, n, total::text, low::text, high::text) END
@@ -31,7 +28,12 @@ LEFT JOIN (
     FROM crm_ops.aggregate
     WHERE aggregate = %(aggregate)s AND tenant = ANY(%(tenants)s::text[])
     GROUP BY tenant
-) AS stored USING (tenant)
+)
+SELECT refresh.tenant, refresh.definition, refresh.as_of,
+       coalesce((refresh.changed ->> %(aggregate)s)::bigint, refresh.version) AS version,
+       coalesce(stored.figures, '[]') AS figures
+FROM crm_ops.refresh AS refresh
+LEFT JOIN stored USING (tenant)
 WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
   AND refresh.definition IS NOT NULL
   AND refresh.tenant = ANY(%(tenants)s::text[])
