@@ -74,7 +74,16 @@ def _of_entity(
             f"{name} cannot be refreshed incrementally: {reason}; run it with the mode auto"
         )
     if reason is not None:
-        _log.info("%s is counted anew: %s", name, reason, extra={"action": "count_anew"})
+        # Once is as it should be; at each run, unless the catalog wants it, somebody has to mend.
+        ever = state.unusable is not None and tools.catalog.entities[name].capture != "none"
+        _log.log(
+            logging.WARNING if ever else logging.INFO,
+            "%s is counted anew%s: %s",
+            name,
+            " at each run" if ever else "",
+            reason,
+            extra={"action": "count_anew", "entity": name},
+        )
     if reason is not None and state.unusable is None and not request.dry_run:
         refresh.fold(tools.engine, counted, anew=reason)
     if state.unusable or request.mode == "full" or (reason and request.dry_run):

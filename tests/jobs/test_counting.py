@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -65,6 +66,17 @@ class TestBatches:
             together.rows_seen,
             together.figures_written,
         )
+
+    def test_what_is_counted_anew_at_each_run_is_warned_of_with_what_to_do(
+        self, changed: Callable[..., Tools], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        planned(changed(), "lead")
+
+        told = [each for each in caplog.records if each.levelno == logging.WARNING]
+        assert [each.getMessage() for each in told] == [
+            "lead is counted anew at each run: changes of crm.lead are not captured;"
+            " run `crm-ops catalog apply`"
+        ]
 
     def test_a_batch_s_label_names_what_it_holds(self, changed: Callable[..., Tools]) -> None:
         assert [piece.label for piece in planned(changed(), "lead")] == ["lead: all 13 tenants"]
