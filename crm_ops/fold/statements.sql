@@ -17,40 +17,35 @@ WHERE stored.aggregate = emptied.aggregate AND stored.tenant = emptied.tenant AN
 -- Tenants whose counts cannot be right, and which: a negative one, or a facet whose buckets do not
 -- add up to the rows; `told` is NULL for those that only have more buckets than allowed. Only reads.
 WITH split AS (
-    SELECT refresh.tenant, facet, refresh.counted, sum(n) AS n, min(n) AS least,
-           count(*) AS buckets
-    FROM crm_ops.refresh AS refresh
-    JOIN crm_ops.facet_count AS stored USING (entity, tenant)
-    WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s
-      AND tenant = ANY(%(tenants)s::text[])
-    GROUP BY refresh.tenant, facet, refresh.counted
+    SELECT tenant, facet, sum(n) AS n, min(n) AS least, count(*) AS buckets
+    FROM crm_ops.facet_count
+    WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
+    GROUP BY tenant, facet
 )
 SELECT tenant,
        string_agg(format('%%s has %%s of %%s rows, the least bucket %%s', facet, n, counted, least), '; ')
          FILTER (WHERE least < 0 OR facet = ANY(%(single)s::text[]) AND n <> counted) AS told
-FROM split
+FROM split JOIN crm_ops.refresh AS refresh USING (tenant)
+WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s
 GROUP BY tenant
 HAVING bool_or(least < 0 OR buckets > %(limit)s
                OR facet = ANY(%(single)s::text[]) AND n <> counted);
 
 -- name: impossible_aggregates
 -- Tenants whose figures cannot be right, and which, as for facet counts, of the pairs (aggregate,
--- tenant) that changed. Only reads.
-WITH split AS (
-    SELECT refresh.tenant, aggregate, refresh.counted, min(n) AS least,
-           coalesce(sum(n) FILTER (WHERE measured = ''), 0) AS n,
-           count(*) FILTER (WHERE measured = '') AS buckets
-    FROM crm_ops.aggregate
-    JOIN unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS changed (aggregate, tenant)
-      USING (aggregate, tenant)
-    JOIN crm_ops.refresh AS refresh USING (tenant)
-    WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
-    GROUP BY refresh.tenant, aggregate, refresh.counted
-)
+-- tenant) that changed: each is looked up, they are few of many. Only reads.
 SELECT tenant,
        string_agg(format('%%s has %%s of %%s rows, the least group %%s', aggregate, n, counted, least), '; ')
          FILTER (WHERE least < 0 OR n <> counted) AS told
-FROM split
+FROM unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS changed (aggregate, tenant)
+JOIN crm_ops.refresh AS refresh USING (tenant)
+CROSS JOIN LATERAL (
+    SELECT min(its.n) AS least, coalesce(sum(its.n) FILTER (WHERE measured = ''), 0) AS n,
+           count(*) FILTER (WHERE measured = '') AS buckets
+    FROM crm_ops.aggregate AS its
+    WHERE its.aggregate = changed.aggregate AND its.tenant = changed.tenant
+) AS split
+WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
 GROUP BY tenant
 HAVING bool_or(least < 0 OR buckets > %(limit)s OR n <> counted);
 
