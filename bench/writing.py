@@ -1,19 +1,22 @@
 """Cases: what capturing changes costs those who write.
 
-Writes to two tables of equal rows, of which one has our triggers. A client sends prepared updates
-of one row, each with a commit that waits for the disk, 4 clients from threads of one process; the
+Writes to two tables of equal rows, of which one has our triggers. Clients are PostgreSQL's own
+pgbench, which sends prepared updates of one row, each with a commit that waits for the disk; the
 server by itself makes them in a loop, without a client or a wait: there nothing but the write and
 the trigger is left to measure.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
+import tempfile
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
-import psycopg
 import sqlalchemy as sa
 
 from bench import counting
@@ -22,20 +25,22 @@ from bench.setup import Setup
 from crm_ops.base import database, sql
 from crm_ops.changes import ddl, logs
 from crm_ops.fold.rows import Counted
+from crm_ops.local import place
 
 _ROWS = 100_000
-_UPDATES = 500
+# So many that a client's start, and its first update, which plans the trigger, are of no weight.
+_UPDATES = 5_000
 
 
 def run(setup: Setup) -> None:
     """Measure writes to leads."""
     report = setup.report("writing", "Writing beside our triggers", __doc__)
     lead = counting.counted(setup.engine, setup.catalog, "lead")
-    for case in write_cases(setup.engine, lead, setup.database_url):
+    for case in write_cases(setup.engine, lead):
         report.case(case, max(setup.rounds, 9))
 
 
-def write_cases(engine: sa.Engine, counted: Counted, url: str) -> list[Case]:
+def write_cases(engine: sa.Engine, counted: Counted) -> list[Case]:
     """Writes to a table with our triggers against writes to one without."""
     plain, captured = (sql.Relation("public", f"bench_{name}") for name in ("plain", "captured"))
     for relation in (plain, captured):
@@ -75,7 +80,7 @@ def write_cases(engine: sa.Engine, counted: Counted, url: str) -> list[Case]:
             case(
                 f"single-row updates by {clients} client(s)",
                 f"{_UPDATES:,} of each, a commit to disk each",
-                partial(_by_clients, url, clients=clients),
+                partial(_by_clients, engine, clients=clients),
             )
             for clients in (1, 4)
         ),
@@ -101,23 +106,34 @@ def _columns(connection: sa.Connection, relation: sql.Relation) -> str:
     return ", ".join(sql.identifier(key) for key in keys)
 
 
-def _by_clients(url: str, relation: sql.Relation, clients: int) -> None:
-    """Each client updates rows of its own, one after the other."""
-    update = f"UPDATE {relation.quoted} SET status = 'new', score = %s WHERE id = %s"
-
-    def write(client: int) -> None:
-        with psycopg.connect(url, autocommit=True, prepare_threshold=0) as connection:
-            connection.execute("SET synchronous_commit = on")
-            (low,) = connection.execute(f"SELECT min(id) FROM {relation.quoted}").fetchone() or (0,)
-            for at in range(_UPDATES):
-                row = low + (at * 37 + client * 7919) % _ROWS
-                connection.execute(update, (at % 100, row))
-
-    threads = [threading.Thread(target=write, args=(each,)) for each in range(clients)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+def _by_clients(engine: sa.Engine, relation: sql.Relation, clients: int) -> None:
+    """Each client updates rows at random, one after the other."""
+    with database.transaction(engine) as connection:
+        text = f"SELECT min(id) AS low, max(id) AS high FROM {relation.quoted}"
+        ids = sql.run(connection, text).one()
+    url = engine.url
+    environment = {
+        "PGHOST": url.host or "",
+        "PGPORT": str(url.port),
+        "PGUSER": url.username or "",
+        "PGPASSWORD": str(url.password),
+        "PGDATABASE": url.database or "",
+        "PGOPTIONS": "-c synchronous_commit=on",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "update.sql")
+        script.write_text(
+            f"\\set id random({ids.low}, {ids.high})\n\\set score random(0, 99)\n"
+            f"UPDATE {relation.quoted} SET status = 'new', score = :score WHERE id = :id;\n",
+            encoding="utf-8",
+        )
+        shape = ["-c", str(clients), "-j", str(min(clients, 2)), "-t", str(_UPDATES)]
+        subprocess.run(
+            [place.programs() / "pgbench", "-n", "-M", "prepared", *shape, "-f", script],
+            env={**os.environ, **environment},
+            check=True,
+            capture_output=True,
+        )
 
 
 def _singly(engine: sa.Engine, relation: sql.Relation, clients: int) -> None:

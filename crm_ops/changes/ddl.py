@@ -29,7 +29,7 @@ def table(log: Log) -> str:
     columns = [f"{sql.identifier(column)} {type_}" for column, type_ in log.columns.items()]
     own = [
         f"{sql.identifier(SIGN)} smallint NOT NULL",
-        f"{sql.identifier(AT)} timestamptz NOT NULL DEFAULT statement_timestamp()",
+        f"{sql.identifier(AT)} timestamptz NOT NULL",
     ]
     return f"CREATE TABLE {log.relation.quoted} (\n  {', '.join([*own, *columns])}\n)"
 
@@ -56,8 +56,10 @@ def altered(log: Log, existing: Mapping[str, str]) -> Iterator[str]:
 def function(log: Log) -> str:
     """Create the triggers' function, which runs with our rights and a fixed search path."""
     columns = list(log.columns)
-    into = ", ".join([sql.identifier(SIGN), *(sql.identifier(column) for column in columns)])
+    into = ", ".join(sql.identifier(column) for column in (SIGN, AT, *columns))
+    # All as the log has it, in its order: nothing is computed once more on the way.
     taken = "".join(f", r.{sql.identifier(c)}::{log.columns[c]}" for c in columns)
+    taken = f"::smallint, statement_timestamp(){taken}"
     new = f"SELECT 1{taken} FROM new_rows AS r WHERE {log.condition}"
     old = f"SELECT -1{taken} FROM old_rows AS r WHERE {log.condition}"
     insert = f"INSERT INTO {log.relation.quoted} ({into})"

@@ -44,17 +44,22 @@ def make(base: Path) -> Place:
     try:
         if user is None:
             folder = _folder(base / "cluster")
-            programs = _installed()
+            packages = _installed()
         else:
             shared = _shared(base)
             folder = _folder(shared / "cluster")
             os.chown(folder, user.uid, user.gid)
-            programs = _copied(shared)
+            packages = _copied(shared)
     except OSError as error:
         raise errors.LocalError(
             f"no room for PostgreSQL: {error}; start the stack as a user who may write there"
         ) from error
-    return Place(programs / _PROGRAMS, folder, user)
+    return Place(packages / _PROGRAMS, folder, user)
+
+
+def programs() -> Path:
+    """The folder of PostgreSQL's programs as they were installed, for those that are clients."""
+    return _installed() / _PROGRAMS
 
 
 def remove(base: Path) -> None:
@@ -121,4 +126,4 @@ def _installed() -> Path:
     return Path(found.origin).parents[1]
 
 
-__all__ = ["MAJOR", "Place", "make", "remove"]
+__all__ = ["MAJOR", "Place", "make", "programs", "remove"]
