@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -127,11 +126,9 @@ def _verified(
 ) -> fingerprint.Fingerprint | None:
     """The fingerprint that file and table share, once it is noted; None where they differ."""
     shape = _columns(engine, policy, table)
-    # PostgreSQL counts the table while we read the file.
-    with ThreadPoolExecutor(1) as beside:
-        counting = beside.submit(_of_table, engine, policy, table, shape)
-        in_file = _of_file(storage, policy, found, shape)
-    in_table = counting.result()
+    in_file = _of_file(storage, policy, found, shape)
+    with database.transaction(engine) as connection:
+        in_table = fingerprint.of_table(connection, table, shape, policy.time)
     if in_file != in_table:
         _again(engine, table, found)
         return None
@@ -168,13 +165,6 @@ def _verified(
         extra={"action": "audit_verified", "table": str(table), "rows": in_file.rows},
     )
     return in_file
-
-
-def _of_table(
-    engine: sa.Engine, policy: Audit, table: Relation, shape: tuple[Column, ...]
-) -> fingerprint.Fingerprint:
-    with database.transaction(engine) as connection:
-        return fingerprint.of_table(connection, table, shape, policy.time)
 
 
 def _of_file(

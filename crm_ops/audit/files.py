@@ -6,6 +6,7 @@ without a link is told from what somebody else put there, and is taken away by t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime
 from urllib.parse import quote
@@ -15,8 +16,10 @@ import sqlalchemy as sa
 from crm_ops.audit import chain
 from crm_ops.audit.record import Record
 from crm_ops.audit.storage import Storage
-from crm_ops.base import database, sql, statements
+from crm_ops.base import database, errors, sql, statements
 from crm_ops.base.sql import Relation
+
+_log = logging.getLogger(__name__)
 
 
 def name(log: Relation, table: Relation, found: Record) -> str:
@@ -37,14 +40,24 @@ def unlinked(connection: sa.Connection, log: Relation) -> set[str]:
 def clear(
     engine: sa.Engine, storage: Storage, log: Relation, table: Relation, found: Record
 ) -> None:
-    """Take away what earlier tries of a table left without a link; nobody will give it one."""
+    """Take away what earlier tries of a table left without a link; nobody will give it one.
+
+    Where we may write but not delete it stays, and `verify-archive` names it as added.
+    """
     if found.attempt == 1:
         return
     with database.transaction(engine) as connection:
         linked = {link.entry.file for link in chain.read(connection, log)}
     for each in _earlier(log, table, found):
         if each not in linked:
-            storage.remove(each)
+            _remove(storage, each)
+
+
+def _remove(storage: Storage, each: str) -> None:
+    try:
+        storage.remove(each)
+    except errors.AuditError as error:
+        _log.warning("%s: %s", each, error, extra={"action": "audit_left_over", "file": each})
 
 
 def _earlier(log: Relation, table: Relation, found: Record) -> Iterator[str]:

@@ -108,6 +108,25 @@ def test_a_byte_that_flips_after_the_export_is_noticed_and_the_month_exported_ag
     assert inspection.inspect(expired, archives.storage(tmp_path), LOG).sound
 
 
+def test_a_spoilt_try_that_may_not_be_deleted_stops_nothing_and_is_named(
+    expired: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "no")
+
+    apply.detach(expired, logs.planned(expired, policy()))
+    archiving.export(expired, archives.storage(tmp_path), policy(), FEBRUARY)
+    (file,) = tmp_path.rglob("*.parquet")
+    file.write_bytes(file.read_bytes() + b" ")
+    monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.rm_file", refuse)
+
+    archives.maintain(expired, tmp_path)
+
+    assert logs.state(expired, str(FEBRUARY)) == ("dropped", 300)
+    found = inspection.inspect(expired, archives.storage(tmp_path), LOG).findings
+    assert [(each.what, each.name.rpartition("/")[2]) for each in found] == [("added", file.name)]
+
+
 def test_a_file_whose_link_was_never_made_waits_for_the_next_run_and_is_no_finding(
     expired: sa.Engine, tmp_path: Path
 ) -> None:
