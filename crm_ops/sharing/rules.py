@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from reprlib import repr as short
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -171,7 +171,7 @@ def _parser(
     return parse
 
 
-def _rule(row: Row, parse: Callable[[str, str], Predicate]) -> Rule:
+def _rule(row: Any, parse: Callable[[str, str], Predicate]) -> Rule:
     condition = parse(row.entity, row.predicate or "")
     if row.grantee_type not in _GRANTEE_TYPES:
         raise errors.DataError(f"unknown grantee type {short(row.grantee_type)}")
