@@ -49,6 +49,6 @@ def run(setup: Setup) -> None:
         for many in (1, 8):
             report.add(readers.case(far, 40, many, setup.rounds, f"{EXTRA_MS} ms added"))
     report.case(warming.case(setup.engine, setup.redis, direct), setup.rounds)
-    report.add(writers.contention(setup.engine))
+    report.add(writers.contention(setup.engine, setup.rounds))
     report.case(lookups.case(setup.engine, setup.redis, direct), setup.rounds)
     report.case(pages.case(setup.redis, direct), setup.rounds)

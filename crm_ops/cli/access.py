@@ -14,7 +14,6 @@ from crm_ops.base import database
 from crm_ops.catalog import load
 from crm_ops.cli import options, output, tools
 from crm_ops.read.access import Access, Record, User
-from crm_ops.sharing.viewer import Grant
 
 app = typer.Typer(help="Who may see what, and why.", no_args_is_help=True)
 
@@ -45,8 +44,8 @@ def explain(
                 "entity": entity,
                 "record": record,
                 "level": found.level,
-                "grants": [_row(grant) for grant in found.grants],
-                "why_not": list(found.why_not),
+                "grants": found.grants,
+                "why_not": found.why_not,
                 "broken": [
                     {"rule": each.rule, "name": each.name, "why": each.why} for each in found.broken
                 ],
@@ -75,16 +74,7 @@ def who(
     with _access(database_url, catalog) as (access, connection):
         found = access.who(connection, tenant, Record(entity, record))
     if as_json:
-        output.json(
-            [
-                {
-                    "user": seer.user,
-                    "level": seer.level,
-                    "grants": [_row(grant) for grant in seer.grants],
-                }
-                for seer in found
-            ]
-        )
+        output.json(found)
         return
     output.table(
         ("user", "level", "by"),
@@ -110,10 +100,6 @@ def visible(
         return
     for key in keys:
         typer.echo(key)
-
-
-def _row(grant: Grant) -> dict[str, str | None]:
-    return {"level": grant.level, "way": grant.way, "rule": grant.rule}
 
 
 def _rank(key: str) -> tuple[int, str]:

@@ -115,7 +115,7 @@ ORDER BY id DESC LIMIT %(most)s;
 -- name: epochs
 -- How many scopes have an epoch, and whether epochs are kept at all; only reads.
 SELECT count(DISTINCT scope) FILTER (WHERE scope NOT LIKE '*%%') AS scopes,
-       coalesce(bool_or(scope LIKE '*%%'), false) AS kept
+       coalesce(bool_or(scope LIKE '*%%' AND slot = 0), false) AS kept
 FROM crm_ops.sharing_epoch;
 
 -- name: counted_before

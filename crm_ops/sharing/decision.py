@@ -128,7 +128,7 @@ def _teams(layout: Layout) -> list[str]:
 
 
 def _configuration(layout: Layout) -> list[str]:
-    rules = f"SELECT coalesce(json_agg(q), '[]'::json)::text FROM ({query.rules(layout)}) AS q"
+    rules = query.rules_as_json(layout)
     return [f"{query.people_of_tenant(layout)} AS people", f"({rules}) AS rules"]
 
 

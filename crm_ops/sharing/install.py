@@ -27,8 +27,8 @@ _LOCK_WAIT_MS = 50
 _TRIES = 100
 _PAUSE_S = 0.1
 
-# More scopes than this are moved as one: everything.
-_MOST_SCOPES = 1000
+# So many scopes are moved as one: everything.
+_MOST_SCOPES = 1001
 
 _OPERATIONS = {
     "insert": "REFERENCING NEW TABLE AS new_rows",
@@ -38,10 +38,10 @@ _OPERATIONS = {
 }
 
 
-# What is declared under `sharing`, and the columns of each that decide who may see what; a rule's
-# name does not, but is remembered with it.
+# What is declared under `sharing`, and the columns of each that decide who may see what. Of rules
+# every update counts: they are written when somebody edits them, and comparing costs the writer.
 _PARTS = {
-    "rules": ("key", "name", "entity", "predicate", "grantee_type", "grantee", "level", "active"),
+    "rules": (),
     "users": ("key", "role", "active"),
     "roles": ("key", "parent"),
     "tenant_default": ("access",),
@@ -50,12 +50,16 @@ _PARTS = {
 
 _Declared = Rules | Users | Roles | TenantDefault | Members
 
+_ABOUT = re.compile(r"\A(--.*\n)+")
 _WORD = re.compile(r"@([a-z]+)\b")
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table whose changes move epochs: the scope of a row and the columns that matter, as SQL."""
+    """A table whose changes move epochs: the scope of a row and the columns that matter, as SQL.
+
+    Without columns every update moves them.
+    """
 
     name: str
     relation: Relation
@@ -78,8 +82,6 @@ def statements(catalog: Catalog) -> list[str]:
     everything = sql.literal(scopes.everything(catalog))
     return [
         *removal(),
-        _filled("move", everything=everything, most=str(_MOST_SCOPES)),
-        _filled("move_is_ours"),
         *(text for source in sources(catalog) for text in _installed(source, everything)),
         _filled("keep", everything=everything),
     ]
@@ -156,7 +158,7 @@ def _sources(catalog: Catalog) -> Iterator[Source]:
             continue
         named = [getattr(declared, part) for part in parts]
         # In a CRM of one company the tenant column is not looked at, and may not be there.
-        if hasattr(declared, "tenant") and isinstance(catalog.tenancy, ColumnTenancy):
+        if named and hasattr(declared, "tenant") and isinstance(catalog.tenancy, ColumnTenancy):
             named.append(declared.tenant)
         columns = tuple(sql.identifier(column) for column in named if column is not None)
         yield Source(
@@ -175,10 +177,11 @@ def _installed(source: Source, everything: str) -> Iterator[str]:
     yield _filled(
         "function",
         function=function,
-        scope=source.scope,
-        compared=", ".join(f"{column}::text" for column in source.columns),
-        everything=everything,
-        most=str(_MOST_SCOPES + 1),
+        inserted=_moved(_filled("written", scope=source.scope, rows="new_rows")),
+        updated=_moved(_rewritten(source)),
+        deleted=_moved(_filled("written", scope=source.scope, rows="old_rows")),
+        all=_moved(f"SELECT {everything} AS scope"),
+        most=str(_MOST_SCOPES),
     )
     yield f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC"
     for operation, rows in _OPERATIONS.items():
@@ -187,6 +190,16 @@ def _installed(source: Source, everything: str) -> Iterator[str]:
             f" AFTER {operation.upper()} ON {source.relation.quoted} {rows}"
             f" FOR EACH STATEMENT EXECUTE FUNCTION {function}()"
         )
+
+
+def _moved(changed: str) -> str:
+    return _filled("moved", changed=changed, most=str(_MOST_SCOPES))
+
+
+def _rewritten(source: Source) -> str:
+    if not source.columns:
+        return _filled("rewritten", scope=source.scope)
+    return _filled("altered", scope=source.scope, columns=", ".join(source.columns))
 
 
 def _function(name: str) -> Relation:
@@ -198,8 +211,8 @@ def _trigger(source: Source, operation: str) -> str:
 
 
 def _filled(name: str, **parts: str) -> str:
-    """A fixed text with its words `@part` replaced, all at once."""
-    text = load("crm_ops.sharing")[name]
+    """A fixed text, without what is said of it, with its words `@part` replaced, all at once."""
+    text = _ABOUT.sub("", load("crm_ops.sharing")[name])
     return _WORD.sub(lambda found: parts[found[1]], text)
 
 

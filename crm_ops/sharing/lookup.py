@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import sql
@@ -34,22 +33,6 @@ class Configuration:
     people: People
     rules: Rules
     broken: tuple[Broken, ...] = ()
-
-
-class Row(msgspec.Struct, frozen=True):
-    """A row of `query.rules`."""
-
-    tenant: str
-    id: str
-    name: str | None
-    entity: str | None
-    predicate: str | None
-    grantee_type: str | None
-    grantee: str | None
-    level: str | None
-
-
-_ROWS = msgspec.json.Decoder(list[Row])
 
 
 class Lookup:
@@ -135,7 +118,7 @@ def everything(
 
 def configuration(layout: Layout, row: sa.Row[Any]) -> Configuration:
     """What such a row says of the tenant."""
-    read, broken = rules.understood(_ROWS.decode(row.rules), layout)
+    read, broken = rules.understood(rules.rows(row.rules), layout)
     found: list[Rule] = [rule for _, rule in read]
     return Configuration(people.read(row.people), viewer.rules(found), tuple(broken))
 

@@ -37,6 +37,11 @@ ORDER BY {_column(source.key)}
 """
 
 
+def rules_as_json(layout: Layout) -> str:
+    """The same as one text, a JSON array of objects."""
+    return f"SELECT coalesce(json_agg(q), '[]'::json)::text FROM ({rules(layout)}) AS q"
+
+
 def people(layout: Layout) -> str:
     """The default, users and roles of each of `%(tenants)s`, and the epoch that they are of.
 
@@ -146,4 +151,4 @@ def _of_tenant(layout: Layout, source: Rules | Users | Roles | TenantDefault) ->
     )
 
 
-__all__ = ["keys_of_users", "members", "people", "people_of_tenant", "rules"]
+__all__ = ["keys_of_users", "members", "people", "people_of_tenant", "rules", "rules_as_json"]

@@ -1,7 +1,7 @@
 """What an epoch is kept for: a tenant's configuration, a user's teams, or everything at once.
 
 A scope is text in `crm_ops.sharing_epoch`: `t:` and the tenant's key, `u:` and the user's key, or
-`*` and the fingerprint of what the catalog declares. Without the row of the last one nothing moves
+`*` and the fingerprint of what the catalog declares. Without slot 0 of the last one nothing moves
 the epochs of that declaration, so nothing may be remembered.
 """
 
@@ -18,7 +18,7 @@ from crm_ops.catalog.entities import SingleTenancy, Tenancy
 KEY_TYPES = frozenset({"smallint", "integer", "bigint", "uuid", "text", "character varying"})
 
 # Moved with every change of what the triggers do: those of an older release are installed anew.
-_TRIGGERS = 1
+_TRIGGERS = 2
 
 
 def everything(catalog: Catalog) -> str:
@@ -60,7 +60,7 @@ def kept(catalog: Catalog) -> str:
     """Whether epochs are kept for what `catalog` declares, as SQL."""
     return (
         f"EXISTS (SELECT FROM {names.SHARING_EPOCH.quoted}"
-        f" WHERE scope = {sql.literal(everything(catalog))})"
+        f" WHERE scope = {sql.literal(everything(catalog))} AND slot = 0)"
     )
 
 

@@ -10,8 +10,9 @@ import hashlib
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import database, sql
@@ -33,6 +34,19 @@ class Seen:
     digest: str
 
 
+@dataclass(frozen=True)
+class Compared:
+    """What is not as the last warming noted it.
+
+    `bypassed` are by tenant the parts that differ at the same epoch; `moved` tenants have another
+    epoch, those seen for the first time not counted; `unlike` is to be noted.
+    """
+
+    bypassed: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    moved: int = 0
+    unlike: tuple[Seen, ...] = ()
+
+
 def rules(entity: str) -> str:
     """The name of the part that holds the rules of an entity."""
     return f"rules for {entity}"
@@ -40,21 +54,24 @@ def rules(entity: str) -> str:
 
 def digest(texts: Iterable[str | None]) -> str:
     """Of texts in their order; none of them runs into the next."""
-    found = hashlib.sha256()
-    for text in texts:
-        # PostgreSQL holds no NUL in a text.
-        found.update(b"\0\0" if text is None else text.encode() + b"\0")
-    return found.hexdigest()
+    # PostgreSQL holds no NUL in a text.
+    parts = [b"\0\0" if text is None else text.encode() + b"\0" for text in texts]
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
-def bypassed(engine: sa.Engine, found: Sequence[Seen]) -> dict[str, list[str]]:
-    """By tenant, the parts that differ though their epoch is that of the last warming."""
+def compare(engine: sa.Engine, found: Sequence[Seen]) -> Compared:
+    """What was found, beside what the last warming noted; writes nothing."""
     with database.transaction(engine) as connection:
-        rows = sql.run(connection, load("crm_ops.sharing")["bypassed"], _bound(found)).all()
+        rows = sql.run(connection, load("crm_ops.sharing")["unlike"], _bound(found)).all()
     parts: dict[str, list[str]] = defaultdict(list)
     for row in rows:
-        parts[row.tenant].append(row.part)
-    return dict(parts)
+        if row.bypassed:
+            parts[found[row.at].tenant].append(found[row.at].part)
+    return Compared(
+        bypassed=dict(parts),
+        moved=len({found[row.at].tenant for row in rows if row.bypassed is False}),
+        unlike=tuple(found[row.at] for row in rows),
+    )
 
 
 def repair(engine: sa.Engine, parts: Mapping[str, Sequence[str]]) -> None:
@@ -70,25 +87,25 @@ def repair(engine: sa.Engine, parts: Mapping[str, Sequence[str]]) -> None:
         )
 
 
-def note(engine: sa.Engine, found: Sequence[Seen]) -> int:
-    """Note what was seen in place of what was before; returns the tenants whose epoch had moved.
-
-    A tenant that is seen for the first time is not one of them.
-    """
-    with database.transaction(engine) as connection:
-        moved = sql.run(connection, load("crm_ops.sharing")["moved_since"], _bound(found))
-        count = int(moved.scalar_one())
-        sql.run(connection, load("crm_ops.sharing")["note_seen"], _bound(found))
-    return count
+def note(engine: sa.Engine, found: Sequence[Seen]) -> None:
+    """Note what was seen in place of what was before."""
+    if found:
+        with database.transaction(engine) as connection:
+            sql.run(connection, load("crm_ops.sharing")["note_seen"], _bound(found))
 
 
-def _bound(found: Sequence[Seen]) -> dict[str, list[str] | list[int]]:
-    return {
-        "tenants": [each.tenant for each in found],
-        "parts": [each.part for each in found],
-        "versions": [each.version for each in found],
-        "digests": [each.digest for each in found],
-    }
+def _bound(found: Sequence[Seen]) -> dict[str, str]:
+    return {"seen": msgspec.json.encode(found).decode()}
 
 
-__all__ = ["MEMBERS", "PEOPLE", "Seen", "bypassed", "digest", "note", "repair", "rules"]
+__all__ = [
+    "MEMBERS",
+    "PEOPLE",
+    "Compared",
+    "Seen",
+    "compare",
+    "digest",
+    "note",
+    "repair",
+    "rules",
+]

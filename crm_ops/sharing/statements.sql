@@ -1,87 +1,76 @@
 -- The fixed parts of the triggers that move epochs, and what watches over them. A word with an @ is
 -- replaced by quoted SQL.
 
--- name: move
--- Moves the epoch of each scope once, in the transaction of the caller. It waits for nobody: a row
--- that another writer holds is passed over, and where all are held one is added. Above READ
--- COMMITTED a row is always added, because one that changed since the snapshot would be an error.
--- Strides are random, so that a restored database does not come back to a number it had before.
-CREATE OR REPLACE FUNCTION crm_ops.move_sharing_epochs(scopes text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
-DECLARE
-    moved text;
-    stride bigint;
-BEGIN
-    IF cardinality(scopes) > @most THEN
-        scopes := ARRAY[@everything];
-    END IF;
-    FOREACH moved IN ARRAY coalesce(scopes, '{}') LOOP
-        stride := 1 + floor(random() * 4294967296)::bigint;
-        IF current_setting('transaction_isolation') = 'read committed' THEN
-            UPDATE crm_ops.sharing_epoch AS held SET epoch = held.epoch + stride
-            WHERE held.scope = moved AND held.slot = (
-                SELECT free.slot FROM crm_ops.sharing_epoch AS free
-                WHERE free.scope = moved
-                LIMIT 1
-                FOR UPDATE SKIP LOCKED
-            );
-            CONTINUE WHEN FOUND;
-        END IF;
-        INSERT INTO crm_ops.sharing_epoch (scope, epoch) VALUES (moved, stride);
-    END LOOP;
-END
-$body$;
-
--- name: move_is_ours
--- Who may write to our tables needs no function for it; nobody else gets one.
-REVOKE ALL ON FUNCTION crm_ops.move_sharing_epochs(text[]) FROM PUBLIC;
-
 -- name: drop_move
+-- What moved epochs in releases before; nothing calls it any more.
 DROP FUNCTION IF EXISTS crm_ops.move_sharing_epochs(text[]);
 
 -- name: function
--- What the triggers of one table call. An update that changes none of the columns that matter moves
--- nothing: people log in more often than they change their role.
+-- What the triggers of one table call. Each session moves a row of its own, so nobody waits for
+-- anybody, in whatever isolation; only a prepared transaction outlives its session's turn with it,
+-- so where there may be some, every change adds a row.
 CREATE OR REPLACE FUNCTION @function() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+#variable_conflict use_column
 DECLARE
-    scopes text[];
+    mine bigint := CASE current_setting('max_prepared_transactions')
+        WHEN '0' THEN pg_backend_pid() ELSE nextval('crm_ops.sharing_epoch_slot_seq') END;
+    moved bigint := @most;
 BEGIN
-    CASE TG_OP
-        WHEN 'INSERT' THEN
-            SELECT array_agg(found.scope) INTO scopes FROM (
-                SELECT DISTINCT @scope AS scope FROM new_rows LIMIT @most
-            ) AS found WHERE found.scope IS NOT NULL;
-        WHEN 'DELETE' THEN
-            SELECT array_agg(found.scope) INTO scopes FROM (
-                SELECT DISTINCT @scope AS scope FROM old_rows LIMIT @most
-            ) AS found WHERE found.scope IS NOT NULL;
-        WHEN 'UPDATE' THEN
-            SELECT array_agg(found.scope) INTO scopes FROM (
-                SELECT DISTINCT changed.scope FROM (
-                    (SELECT @scope AS scope, @compared FROM old_rows
-                    EXCEPT SELECT @scope, @compared FROM new_rows)
-                    UNION ALL
-                    (SELECT @scope, @compared FROM new_rows
-                    EXCEPT SELECT @scope, @compared FROM old_rows)
-                ) AS changed LIMIT @most
-            ) AS found WHERE found.scope IS NOT NULL;
-        ELSE
-            scopes := ARRAY[@everything];
-    END CASE;
-    PERFORM crm_ops.move_sharing_epochs(scopes);
+    IF TG_OP = 'INSERT' THEN
+        @inserted;
+    ELSIF TG_OP = 'UPDATE' THEN
+        @updated;
+    ELSIF TG_OP = 'DELETE' THEN
+        @deleted;
+    END IF;
+    IF TG_OP <> 'TRUNCATE' THEN
+        GET DIAGNOSTICS moved = ROW_COUNT;
+    END IF;
+    IF moved = @most THEN
+        @all;
+    END IF;
     RETURN NULL;
 END
 $body$;
 
+-- name: moved
+-- Moves the epoch of each scope once, in the transaction of the writer. Strides are random, so that
+-- what was read before a rollback, or a restore, is not met again.
+INSERT INTO crm_ops.sharing_epoch AS held (scope, slot, epoch)
+        SELECT changed.scope, mine, 1 + floor(random() * 4294967296)::bigint
+        FROM (@changed) AS changed
+        WHERE changed.scope IS NOT NULL
+        LIMIT @most
+        ON CONFLICT (scope, slot) DO UPDATE SET epoch = held.epoch + EXCLUDED.epoch;
+
+-- name: written
+-- The scopes of rows that were inserted or deleted.
+SELECT DISTINCT @scope AS scope FROM @rows
+
+-- name: rewritten
+-- The scopes of rows that were updated, whatever was changed.
+SELECT @scope AS scope FROM new_rows UNION SELECT @scope FROM old_rows
+
+-- name: altered
+-- The same, where any of the columns that matter was changed: people log in more often than they
+-- change their role.
+SELECT DISTINCT compared.scope FROM (
+            SELECT 1 AS sign, @scope AS scope, ROW(@columns)::text AS cells FROM new_rows
+            UNION ALL
+            SELECT -1, @scope, ROW(@columns)::text FROM old_rows
+        ) AS compared
+        GROUP BY compared.scope, compared.cells HAVING sum(compared.sign) <> 0
+
 -- name: forget
--- The row without which nothing is remembered, of any declaration. Waits for a writer who moves it.
+-- The rows without which nothing is remembered, of any declaration.
 DELETE FROM crm_ops.sharing_epoch WHERE scope LIKE '*%%';
 
 -- name: keep
--- From here on epochs are kept. The number is drawn from so many that no sum with it is met again.
-INSERT INTO crm_ops.sharing_epoch (scope, epoch)
-VALUES (@everything, (random() * 1152921504606846976)::bigint);
+-- From here on epochs are kept: that says slot 0, which no session has. The number is drawn from so
+-- many that no sum with it is met again.
+INSERT INTO crm_ops.sharing_epoch (scope, slot, epoch)
+VALUES (@everything, 0, (random() * 1152921504606846976)::bigint);
 
 -- name: triggers
 -- The numbers (from 0) of the wanted triggers that are not there, or do not fire.
@@ -111,50 +100,46 @@ SELECT set_config(%(setting)s, %(tenant)s, false);
 
 -- name: move_tenants
 -- Moves the epochs of tenants whose triggers were bypassed.
-SELECT crm_ops.move_sharing_epochs(ARRAY(SELECT 't:' || t FROM unnest(%(tenants)s::text[]) AS t));
+INSERT INTO crm_ops.sharing_epoch AS held (scope, slot, epoch)
+SELECT 't:' || t, pg_backend_pid(), 1 + floor(random() * 4294967296)::bigint
+FROM unnest(%(tenants)s::text[]) AS t
+ON CONFLICT (scope, slot) DO UPDATE SET epoch = held.epoch + EXCLUDED.epoch;
 
 -- name: join_epochs
--- Joins the rows of scopes that got many: their sum, the epoch, stays. Rows that a writer holds stay
--- as they are. Safe to repeat, and beside writers.
+-- Joins the rows of sessions that have ended: their sum, the epoch, stays. The rows of those that
+-- live stay, so that they need not wait for us. Safe to repeat, and beside writers.
 WITH many AS (
-    SELECT scope FROM crm_ops.sharing_epoch GROUP BY scope HAVING count(*) > 64
-), free AS (
+    SELECT scope FROM crm_ops.sharing_epoch GROUP BY scope HAVING count(*) > 16
+), ended AS (
     SELECT e.scope, e.slot FROM crm_ops.sharing_epoch AS e
-    WHERE e.scope IN (SELECT scope FROM many)
+    WHERE e.scope IN (SELECT scope FROM many) AND e.slot <> 0
+        AND e.slot NOT IN (SELECT pid FROM pg_stat_activity WHERE pid IS NOT NULL)
     FOR UPDATE SKIP LOCKED
 ), gone AS (
-    DELETE FROM crm_ops.sharing_epoch AS e USING free
-    WHERE (e.scope, e.slot) = (free.scope, free.slot)
+    DELETE FROM crm_ops.sharing_epoch AS e USING ended
+    WHERE (e.scope, e.slot) = (ended.scope, ended.slot)
     RETURNING e.scope, e.epoch
 )
 INSERT INTO crm_ops.sharing_epoch (scope, epoch)
 SELECT scope, sum(epoch) FROM gone GROUP BY scope;
 
--- name: bypassed
--- The parts whose digest differs from the noted one though the epoch is the same.
-SELECT g.tenant, g.part
-FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
-    AS g (tenant, part, version, digest)
-JOIN crm_ops.sharing_seen AS s USING (tenant, part)
-WHERE s.version = g.version AND s.digest <> g.digest
-ORDER BY g.tenant, g.part;
-
--- name: moved_since
--- How many tenants have another epoch than was noted.
-SELECT count(DISTINCT g.tenant)
-FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
-    AS g (tenant, part, version, digest)
-JOIN crm_ops.sharing_seen AS s USING (tenant, part)
-WHERE s.version <> g.version;
-
--- name: note_seen
--- Notes what was seen. Safe to repeat: what is as noted is not written again; in one order, so that
--- two warmings at once wait for each other instead of for both.
-INSERT INTO crm_ops.sharing_seen (tenant, part, version, digest)
-SELECT g.tenant, g.part, g.version, g.digest
-FROM unnest(%(tenants)s::text[], %(parts)s::text[], %(versions)s::bigint[], %(digests)s::text[])
-    AS g (tenant, part, version, digest)
+-- name: unlike
+-- What is not as noted, by its number (from 0): whether it has the noted epoch, so that only a bypass
+-- can have changed it; null where nothing was noted.
+SELECT g.number - 1 AS at, s.version = g.version AS bypassed
+FROM ROWS FROM (
+    json_to_recordset(%(seen)s::json) AS (tenant text, part text, version bigint, digest text)
+) WITH ORDINALITY AS g (tenant, part, version, digest, number)
 LEFT JOIN crm_ops.sharing_seen AS s USING (tenant, part)
 WHERE (s.version, s.digest) IS DISTINCT FROM (g.version, g.digest)
+ORDER BY g.tenant, g.part;
+
+-- name: note_seen
+-- Notes what was seen. Safe to repeat; in one order, so that two warmings at once wait for each other
+-- instead of for both.
+INSERT INTO crm_ops.sharing_seen (tenant, part, version, digest)
+SELECT g.tenant, g.part, g.version, g.digest
+FROM json_to_recordset(%(seen)s::json)
+    AS g (tenant text, part text, version bigint, digest text)
 ORDER BY g.tenant, g.part
 ON CONFLICT (tenant, part) DO UPDATE SET version = EXCLUDED.version, digest = EXCLUDED.digest;

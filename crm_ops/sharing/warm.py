@@ -21,6 +21,7 @@ from crm_ops.sharing import codec, install, layout, reading, seen, shared, signi
 from crm_ops.sharing.codec import Entry, PeopleEntry
 from crm_ops.sharing.reading import Read
 from crm_ops.sharing.rules import Broken
+from crm_ops.sharing.seen import Compared
 
 _log = logging.getLogger(__name__)
 
@@ -96,15 +97,18 @@ def warm(
     done = Warmed(wanted=len(tenants) * (1 + len(entities)), unguarded=unguarded)
     for chunk in chunks:
         read = reading.read(engine, known, chunk, entities, now)
-        bypassed = seen.bypassed(engine, read.seen) if watched else {}
+        found = seen.compare(engine, read.seen) if watched else Compared()
+        bypassed = found.bypassed
         if bypassed and not dry_run:
             seen.repair(engine, bypassed)
             read = reading.read(engine, known, chunk, entities, now)
+            found = seen.compare(engine, read.seen)
         values = {} if dry_run else _values(read, key)
         with store.translated(client):
             shared.write(client, values)
-        moved = seen.note(engine, read.seen) if watched and not dry_run else 0
-        done = _with(done, read, values, bypassed, moved)
+        if not dry_run:
+            seen.note(engine, found.unlike)
+        done = _with(done, read, values, bypassed, found.moved)
     if not dry_run:
         with database.transaction(engine) as connection:
             sql.run(connection, load("crm_ops.sharing")["join_epochs"])

@@ -295,10 +295,15 @@ class TestEpochs:
                 "INSERT INTO crm_ops.sharing_epoch (scope, epoch)"
                 " SELECT 't:1', n FROM generate_series(1, 100) AS n",
             )
+            # A row of a session that lives, who would have to wait for us.
+            sql.run(
+                connection,
+                "INSERT INTO crm_ops.sharing_epoch VALUES ('t:1', pg_backend_pid(), 1000)",
+            )
         run(crm, store, catalog, ["1"])
         with databases.transaction(crm) as connection:
             found = sql.run(
                 connection,
                 "SELECT count(*), sum(epoch)::int FROM crm_ops.sharing_epoch WHERE scope = 't:1'",
             ).one()
-        assert tuple(found) == (1, 5050)
+        assert tuple(found) == (2, 6050)
