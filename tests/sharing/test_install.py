@@ -26,6 +26,7 @@ def objects(engine: sa.Engine) -> list[str]:
                 connection,
                 "SELECT tgname::text FROM pg_trigger WHERE NOT tgisinternal UNION ALL"
                 " SELECT proname FROM pg_proc WHERE pronamespace = 'crm_ops'::regnamespace"
+                " AND prorettype = 'trigger'::regtype"
                 " ORDER BY 1",
             ).scalars()
         )
