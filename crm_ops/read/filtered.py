@@ -16,16 +16,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_ops.base import errors
-from crm_ops.base.names import (
-    BITMAP,
-    BITMAP_CHANGE,
-    BITMAP_COUNT,
-    BITMAP_SET,
-    MOMENT,
-    REFRESH,
-)
 from crm_ops.catalog.facets import LinkFacet, LookupFacet
-from crm_ops.read import candidates, counts, kept, labels, page, sideways
+from crm_ops.read import candidates, catching_up, counts, kept, labels, page, sideways
 from crm_ops.read.answers import Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
@@ -116,7 +108,7 @@ class _Asked:
             rows.append(candidates.condition(question, self.known, found))
         paged = _page(question, all_of(rows))
         shown = _labels(question, self.known, self.named)
-        return _statement(
+        return catching_up.statement(
             question,
             self.known,
             {
@@ -210,7 +202,7 @@ def _first(question: Question) -> Condition:
     counted = counts.live(question.layout, question.rows, question.filters)
     paged = _page(question, all_of([question.rows, *question.filters.values()]))
     none = "CASE WHEN made.id IS NULL THEN"
-    return _statement(
+    return catching_up.statement(
         question,
         None,
         {
@@ -226,65 +218,6 @@ def _page(question: Question, rows: Condition) -> Condition:
     if question.limit == 0:
         return Condition("NULL::json")
     return page.statement(question.layout, question.order, rows, question.after, question.limit)
-
-
-def _statement(
-    question: Question, known: Held | None, more: Mapping[str, str], values: Mapping[str, Any]
-) -> Condition:
-    """One row: the set, its version and moment, what happened since `known`, and `more`.
-
-    `caught_up` says that `changes` bring what is known up to date. Where they do not, as nothing is
-    known, or nothing of this set in a version that it had of late, `whole` has all bitmaps as they
-    were written, and `changes` what happened since.
-    """
-    return Condition(
-        f"""
-SELECT made.id AS set_id, made.version, greatest(made.as_of, moment.as_of) AS as_of, caught_up,
-       CASE WHEN made.version <> %(known_version)s THEN (
-         SELECT json_agg(json_build_array(facet, bucket, n, went, came) ORDER BY version)
-         FROM {BITMAP_CHANGE.quoted} AS change
-         WHERE change.set_id = made.id
-           AND change.version > CASE WHEN caught_up THEN %(known_version)s ELSE made.compacted END
-       ) END AS changes,
-       CASE WHEN NOT caught_up THEN (
-         SELECT json_agg(
-             json_build_array(stored.facet, stored.bucket, counted.n, encode(bits, 'hex'))
-             ORDER BY counted.n DESC)
-         FROM {BITMAP.quoted} AS stored
-         JOIN {BITMAP_COUNT.quoted} AS counted
-           ON counted.set_id = made.id AND counted.facet = stored.facet
-          AND coalesce(counted.bucket, '') = coalesce(stored.bucket, '')
-          AND (counted.bucket IS NULL) = (stored.bucket IS NULL)
-         WHERE stored.set_id = made.id
-       ) END AS whole,
-       {", ".join(f"{text} AS {name}" for name, text in more.items())}
-FROM (VALUES (true)) AS always
-LEFT JOIN (
-  {BITMAP_SET.quoted} AS made
-  JOIN {REFRESH.quoted} AS refresh
-    ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
-   AND refresh.captured AND refresh.definition = %(made_with)s
-) ON made.entity = %(stored_entity)s AND made.tenant = %(stored_tenant)s
-  AND made.definition = %(made_with)s AND made.unusable IS NULL
-LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
-CROSS JOIN LATERAL (
-  SELECT made.id = %(known_set)s AND (
-    %(known_version)s IN (made.version, made.since) OR EXISTS (
-      SELECT FROM {BITMAP_CHANGE.quoted} AS change
-      WHERE change.set_id = made.id AND change.version = %(known_version)s
-    )
-  ) AS caught_up
-) AS reader
-""",
-        {
-            **values,
-            "known_set": 0 if known is None else known.set_id,
-            "known_version": 0 if known is None else known.version,
-            "stored_entity": question.layout.counted.name,
-            "stored_tenant": question.tenant,
-            "made_with": question.layout.made_with["facets"],
-        },
-    )
 
 
 def _labelled(question: Question, shown: Mapping[str, Iterable[str | None]]) -> list[Place]:

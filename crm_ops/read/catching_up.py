@@ -1,0 +1,80 @@
+"""The SQL that says how a process's bitmaps become the newest, in the trip that brings a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from crm_ops.base.names import (
+    BITMAP,
+    BITMAP_CHANGE,
+    BITMAP_COUNT,
+    BITMAP_SET,
+    MOMENT,
+    REFRESH,
+)
+from crm_ops.read.condition import Condition
+from crm_ops.read.kept import Held
+from crm_ops.read.question import Question
+
+
+def statement(
+    question: Question, known: Held | None, more: Mapping[str, str], values: Mapping[str, Any]
+) -> Condition:
+    """One row: the set, its version and moment, what happened since `known`, and `more`.
+
+    `caught_up` says that `changes` bring what is known up to date. Where they do not, as nothing is
+    known, or nothing of this set in a version that it had of late, `whole` has all bitmaps as they
+    were written, and `changes` what happened since.
+    """
+    return Condition(
+        f"""
+SELECT made.id AS set_id, made.version, greatest(made.as_of, moment.as_of) AS as_of, caught_up,
+       CASE WHEN NOT caught_up OR made.version <> %(known_version)s THEN (
+         SELECT json_agg(json_build_array(facet, bucket, n, went, came) ORDER BY version)
+         FROM {BITMAP_CHANGE.quoted} AS change
+         WHERE change.set_id = made.id
+           AND change.version > CASE WHEN caught_up THEN %(known_version)s ELSE made.compacted END
+       ) END AS changes,
+       CASE WHEN NOT caught_up THEN (
+         SELECT json_agg(
+             json_build_array(stored.facet, stored.bucket, counted.n, encode(bits, 'hex'))
+             ORDER BY counted.n DESC)
+         FROM {BITMAP.quoted} AS stored
+         JOIN {BITMAP_COUNT.quoted} AS counted
+           ON counted.set_id = made.id AND counted.facet = stored.facet
+          AND coalesce(counted.bucket, '') = coalesce(stored.bucket, '')
+          AND (counted.bucket IS NULL) = (stored.bucket IS NULL)
+         WHERE stored.set_id = made.id
+       ) END AS whole,
+       {", ".join(f"{text} AS {name}" for name, text in more.items())}
+FROM (VALUES (true)) AS always
+LEFT JOIN (
+  {BITMAP_SET.quoted} AS made
+  JOIN {REFRESH.quoted} AS refresh
+    ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
+   AND refresh.captured AND refresh.definition = %(made_with)s
+) ON made.entity = %(stored_entity)s AND made.tenant = %(stored_tenant)s
+  AND made.definition = %(made_with)s AND made.unusable IS NULL
+LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = made.entity
+CROSS JOIN LATERAL (
+  SELECT made.id = %(known_set)s AND (
+    %(known_version)s IN (made.version, made.since) OR EXISTS (
+      SELECT FROM {BITMAP_CHANGE.quoted} AS change
+      WHERE change.set_id = made.id AND change.version = %(known_version)s
+    )
+  ) AS caught_up
+) AS reader
+""",
+        {
+            **values,
+            "known_set": 0 if known is None else known.set_id,
+            "known_version": 0 if known is None else known.version,
+            "stored_entity": question.layout.counted.name,
+            "stored_tenant": question.tenant,
+            "made_with": question.layout.made_with["facets"],
+        },
+    )
+
+
+__all__ = ["statement"]
