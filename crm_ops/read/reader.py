@@ -12,14 +12,17 @@ import sqlalchemy as sa
 from crm_ops.base import database, errors, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
-from crm_ops.read import layout, question, reports, search
+from crm_ops.read import layout, narrowed, question, reports, search
 from crm_ops.read.access import Access, User
 from crm_ops.read.answers import Answer, Report
 from crm_ops.read.condition import Condition
 from crm_ops.read.kept import Kept
 from crm_ops.read.layout import Layout
+from crm_ops.read.narrowed import Means
 from crm_ops.read.published import Published
 from crm_ops.read.question import Filters, Question, Value, Visible
+from crm_ops.read.visibility import Views
+from crm_ops.sharing import visible
 
 
 class Reader:
@@ -45,6 +48,7 @@ class Reader:
         self._engine = engine
         self._published = Published(redis, signing_key)
         self._kept = Kept()
+        self._views = Views()
         self._access = access
         self._signing_key = signing_key
         self._clock = clock
@@ -96,7 +100,12 @@ class Reader:
         def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
             return self._row(asked.tenant, statement, values)
 
-        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
+        def written(write: narrowed.Write) -> sa.Row[Any]:
+            made = write(asked, None)
+            return ask(made.text, made.values)
+
+        means = self._means(written, user=False)
+        return search.answer(asked, means, ask, signing_key=self._signing_key)
 
     def report(
         self,
@@ -135,7 +144,7 @@ class Reader:
         return reports.answer(asked, ask)
 
     def _seen_by(self, user: str, make: Callable[[Visible | None], Question]) -> Answer:
-        """The answer for a user: what they may see is decided in the statement that counts it."""
+        """The answer for a user: whether the rules are the newest, its statement says."""
         if self._access is None:
             raise errors.ParameterError("to search as a user the reader needs `access`")
         access = self._access
@@ -146,18 +155,23 @@ class Reader:
         asked = seen("true")
         name = asked.layout.counted.name
 
-        def ask(_statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+        def written(write: narrowed.Write) -> sa.Row[Any]:
+            def of(given: visible.Visible) -> tuple[str, Mapping[str, Any]]:
+                made = write(seen(given.condition), given)
+                return made.text, made.values
+
             with database.autocommit(self._engine) as connection:
-                (row,) = access.rows(
-                    connection,
-                    User(asked.tenant, user),
-                    name,
-                    lambda given: search.live(seen(given.condition)).text,
-                    values,
-                )
+                (row,) = access.asked(connection, User(asked.tenant, user), name, of)
             return row
 
-        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
+        def ask(_statement: str, _values: Mapping[str, Any]) -> sa.Row[Any]:
+            raise AssertionError("what a user may not see would be counted")
+
+        means = self._means(written, user=True)
+        return search.answer(asked, means, ask, signing_key=self._signing_key)
+
+    def _means(self, ask: narrowed.Ask, *, user: bool) -> Means:
+        return Means(self._published, self._kept, self._views, ask, user)
 
     def _layout(self, entity: str) -> Layout:
         """What the entity's tables are like, looked up at its first use."""
