@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, sql, store
+from crm_ops.base import database, errors, prepared, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
 from crm_ops.read import layout, narrowed, question, reports, search
@@ -138,10 +139,10 @@ class Reader:
             now=self._clock(),
         )
 
-        def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
-            return self._row(asked.tenant, statement, values)
+        def ask(statement: str, values: Mapping[str, Any], *, often: bool = False) -> sa.Row[Any]:
+            return self._row(asked.tenant, statement, values, often=often)
 
-        return reports.answer(asked, ask)
+        return reports.answer(asked, ask, partial(ask, often=True))
 
     def _seen_by(self, user: str, make: Callable[[Visible | None], Question]) -> Answer:
         """The answer for a user: whether the rules are the newest, its statement says."""
@@ -191,8 +192,13 @@ class Reader:
             return self._catalog.tenancy.name
         raise errors.ParameterError("no tenant is named; say whose rows are searched")
 
-    def _row(self, tenant: str, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
-        """The one row of a statement, in one round trip; as the tenant where policies ask."""
+    def _row(
+        self, tenant: str, statement: str, values: Mapping[str, Any], *, often: bool = False
+    ) -> sa.Row[Any]:
+        """The one row of a statement, in one round trip; as the tenant where policies ask.
+
+        What is asked `often` is planned once for each connection.
+        """
         tenancy = self._catalog.tenancy
         setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
         if setting is not None:
@@ -205,13 +211,16 @@ class Reader:
                 )
                 return sql.run(connection, statement, values).one()
         try:
-            return self._once(statement, values)
+            return self._once(statement, values, often=often)
         except errors.DatabaseUnavailable:
             # A connection that was kept may have died meanwhile; to read twice does no harm.
-            return self._once(statement, values)
+            return self._once(statement, values, often=often)
 
-    def _once(self, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+    def _once(self, statement: str, values: Mapping[str, Any], *, often: bool) -> sa.Row[Any]:
         with database.autocommit(self._engine) as connection:
+            if often:
+                found: sa.Row[Any] = prepared.named(connection, statement, values)
+                return found
             return sql.run(connection, statement, values).one()
 
 
