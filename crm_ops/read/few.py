@@ -1,4 +1,4 @@
-"""Answers a search that a text or a user narrows by SQL: few rows are read once and kept.
+"""Answers a search that a user or a text narrows by SQL: few rows of a text are read once.
 
 How many rows a text finds, no statistics tell. So the rows are read as far as they are few; counts
 and page are made of those. Only where there are more the table is asked again for each of both.
@@ -19,9 +19,9 @@ _ARE_FEW = f"(SELECT count(*) FROM few) <= {_FEW}"
 
 @dataclass(frozen=True)
 class Parts:
-    """Parts of a statement: the tables that it is WITH, and the SQL of its counts and its page."""
+    """Parts of a statement: how it begins, and the SQL of its counts and of its page."""
 
-    tables: str
+    beginning: str
     counts: Condition
     page: Condition
 
@@ -30,7 +30,7 @@ def statement(question: Question) -> Condition:
     """A SELECT of one row: now, tally and page of the rows as they are, in one snapshot."""
     made = parts(question)
     return Condition(
-        f"WITH {made.tables} SELECT statement_timestamp() AS now, ({made.counts.text}) AS tally,"
+        f"{made.beginning} SELECT statement_timestamp() AS now, ({made.counts.text}) AS tally,"
         f" ({made.page.text}) AS page",
         {**made.counts.values, **made.page.values},
     )
@@ -39,22 +39,23 @@ def statement(question: Question) -> Condition:
 def parts(question: Question) -> Parts:
     """The same, for a statement that asks for more."""
     rows, layout = question.rows, question.layout
-    anyhow = Condition("true")
-    # What is to be kept is planned for all of the rows, not for the first of them; it is read no
-    # further than it is asked for.
-    tables = (
-        f"found AS MATERIALIZED (SELECT r.* FROM {layout.table} AS r WHERE {rows.text}),"
-        f" few AS MATERIALIZED (SELECT * FROM found LIMIT {_FEW + 1})"
-    )
     # One scan is enough for all filters; without any, rows are grouped faster by one key than two.
     of_many = looked.statement(question, rows)
     if not question.filters:
         of_many = counts.live(layout, rows, {})
+    paged_of_many = _page(question, rows, layout.table)
+    if not question.text:
+        return Parts("", of_many, paged_of_many)
+    anyhow = Condition("true")
+    # What is to be kept is planned for all of the rows, not for the first of them; it is read no
+    # further than it is asked for.
+    beginning = (
+        f"WITH found AS MATERIALIZED (SELECT r.* FROM {layout.table} AS r WHERE {rows.text}),"
+        f" few AS MATERIALIZED (SELECT * FROM found LIMIT {_FEW + 1})"
+    )
     counted = _either(looked.statement(question, anyhow, table="few"), of_many)
-    paged = Condition("NULL::json")
-    if question.limit:
-        paged = _either(_page(question, anyhow, "few"), _page(question, rows, layout.table))
-    return Parts(tables, counted, paged)
+    paged = _either(_page(question, anyhow, "few"), paged_of_many)
+    return Parts(beginning, counted, paged)
 
 
 def _either(of_few: Condition, of_many: Condition) -> Condition:
@@ -65,6 +66,8 @@ def _either(of_few: Condition, of_many: Condition) -> Condition:
 
 
 def _page(question: Question, rows: Condition, table: str) -> Condition:
+    if question.limit == 0:
+        return Condition("NULL::json")
     kept = all_of([rows, *question.filters.values()])
     return page.statement(
         question.layout, question.order, kept, question.after, question.limit, table=table

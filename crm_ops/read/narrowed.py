@@ -143,7 +143,7 @@ def _first(question: Question) -> Condition:
         },
         {**made.counts.values, **made.page.values},
     )
-    return Condition(f"WITH {made.tables} {found.text}", found.values)
+    return Condition(f"{made.beginning} {found.text}", found.values)
 
 
 __all__ = ["Ask", "Means", "Write", "answer"]

@@ -29,6 +29,7 @@ from crm_ops.read.reader import Reader
 from crm_ops.schema import migrate
 from crm_ops.sharing import install
 from crm_ops.sources import tables
+from tests.read import wire
 from tests.read.test_access import offices
 from tests.sharing import office
 from tests.sharing.office import READ, Office
@@ -438,3 +439,23 @@ def test_what_is_no_key_of_a_user_is_refused(reader: Reader, owner: sa.Engine, u
     office.fill(owner, firm())
     with pytest.raises(errors.ParameterError, match=r"user: .* is no"):
         reader.search("lead", tenant=1, as_user=user)
+
+
+def test_an_answer_for_a_user_takes_one_trip_on_the_wire(
+    engine: sa.Engine, owner: sa.Engine
+) -> None:
+    office.fill(owner, firm([rule({"eq": ["size", 1]})], [(400, 3, READ)]))
+    count(owner)
+    with wire.to(str(owner.url.host), owner.url.port or 5432) as line:
+        url = engine.url.set(host="127.0.0.1", port=line.port)
+        made = connect.engine(url.render_as_string(hide_password=False))
+        with databases.transaction(made) as connection:
+            access = Access(connection, CATALOG)
+        reader = Reader(CATALOG, made, access=access)
+        ask(reader, 3)
+        line.trips = 0
+
+        answer = reader.search("lead", tenant=1, as_user=3, filters={"stage": "new"})
+
+        assert (answer.total, answer.source, line.trips) == (101, "bitmaps", 1)
+        made.dispose()
