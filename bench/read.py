@@ -13,10 +13,14 @@ this process's memory, made before and not kept up to date, its buckets ready ma
 trip to a server, and what changes after is not in their answers. Before anything is measured, all
 ways must have given the same counts to a part of the questions.
 
-One reader asks all ways the same questions in turn; a way that has used up its time is asked fewer
-of them, and is compared with ours by those alone. Eight readers are eight threads of one Python
-process, as fast as they can, one way after the other. A floor is what no answer can do without: a
-round trip to Redis, a page by the primary key.
+One reader asks all ways the same questions in turn; a way that has used up its seconds is asked
+fewer of them, and is compared with ours by those alone. Eight readers are eight threads of one
+Python process, as fast as they can, one way after the other. A floor is what no answer can do
+without: a round trip to Redis, a page by the primary key.
+
+Some searches are narrowed by who asks (what a user sees is decided by owners, the roles above them,
+rules, and records shared with the user) or by a text; then the peer is one GROUPING SETS query with
+the same conditions, which is what a CRM would write.
 
 A report's old way is a query of the rows; the peer is a materialized view, fresh when it was made.
 The floor is a page by the primary key of as many rows as the report has lines.
@@ -24,7 +28,6 @@ The floor is a page by the primary key of as many rows as the report has lines.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -35,11 +38,13 @@ from bench import (
     counting,
     meanwhile,
     questions,
+    read_narrowed,
     read_peers,
     read_reports,
     read_ways,
     tenants,
     waiting,
+    waits,
 )
 from bench.case import OURS
 from bench.questions import Question
@@ -54,22 +59,22 @@ from crm_ops.fold import rebuild, refresh
 from crm_ops.fold.definition import KINDS
 from crm_ops.publish import latest
 from crm_ops.read import connect
+from crm_ops.read.access import Access
 from crm_ops.read.layout import Layout
 from crm_ops.read.layout import read as read_layout
 from crm_ops.read.reader import Reader
 from crm_ops.schema import migrate
+from crm_ops.sharing import install as sharing
 
-# For each round: questions of a tenant, the seconds that a way has for them, and that eight
-# readers have.
-_QUESTIONS = 40
+# Questions of a tenant, the seconds that a way has for them, and that eight readers have.
+_QUESTIONS = 240
 _ALONE_S = 4.0
-_AT_ONCE_S = 1.5
+_AT_ONCE_S = 2.0
 # The same of a report.
-_REPORTS = 8
-_REPORT_S = 0.5
+_REPORTS = 200
+_REPORT_S = 0.8
 # So many questions of each tenant are compared: those of each number of filters.
 _COMPARED = 4
-_TIMES = ("p50 ms", "p95 ms", "p99 ms")
 
 
 def run(setup: Setup) -> None:
@@ -84,14 +89,16 @@ def run(setup: Setup) -> None:
         redis = connect.redis_client(setup.redis_url)
         with database.transaction(owner) as connection:
             layout = read_layout(connection, catalog, "lead")
-        reader = Reader(catalog, engine, redis)
-        ways = _ways(engine, reader, layout)
-        asked = {
-            tenant: questions.make(owner, layout, tenant, _QUESTIONS * setup.rounds)
-            for tenant in everybody
-        }
+        with database.transaction(owner) as connection:
+            access = Access(connection, catalog)
+        reader = Reader(catalog, engine, redis, access=access)
+        statement = read_ways.OneStatement(engine, layout, access)
+        ways = _ways(engine, reader, layout, statement)
+        asked = {tenant: questions.make(owner, layout, tenant, _QUESTIONS) for tenant in everybody}
         for each in asked.values():
             _agree(ways, each[:_COMPARED])
+        for tenant in everybody:
+            _agree([ways[0], statement], questions.narrowed(owner, layout, tenant, 1))
         with (
             read_reports.views(owner),
             meanwhile.writes_and_refreshes(url, setup.redis_url),
@@ -99,8 +106,11 @@ def run(setup: Setup) -> None:
             for tenant, each in asked.items():
                 rows = _rows(owner, "lead", tenant)
                 say(f"searches of {rows:,} leads")
-                report.add(_searches(ways, engine, redis, layout, rows, each, setup.rounds))
-                report.add(_reports(engine, reader, tenant, rows, setup.rounds))
+                report.add(_searches(ways, engine, redis, layout, rows, each))
+                say(f"searches of {rows:,} leads that a user or a text narrows")
+                narrowed = questions.narrowed(owner, layout, tenant, read_narrowed.OF_EACH_KIND)
+                report.add(read_narrowed.searches(ways[0], statement, narrowed))
+                report.add(_reports(engine, reader, tenant, rows))
         engine.dispose()
         redis.close()
 
@@ -115,6 +125,7 @@ def _precompute(
     with database.transaction(engine) as connection:
         steps = install.plan(connection, catalog)
     install.apply(engine, steps)
+    sharing.apply(engine, catalog)
     for name in catalog.entities:
         counted = counting.counted(engine, catalog, name)
         refresh.fold(engine, counted)
@@ -127,14 +138,16 @@ def _precompute(
             sql.run(connection, f"VACUUM ANALYZE crm_ops.{relation}")
 
 
-def _ways(engine: sa.Engine, reader: Reader, layout: Layout) -> list[Way]:
+def _ways(
+    engine: sa.Engine, reader: Reader, layout: Layout, statement: read_ways.OneStatement
+) -> list[Way]:
     with read_peers.copied(engine, layout) as leads:
         duck = read_peers.DuckDb(leads, list(layout.entity.facets))
         tantivy = read_peers.Tantivy(leads, list(layout.entity.facets))
     return [
         read_ways.Ours(reader),
         read_ways.OldWay(engine, layout),
-        read_ways.OneStatement(engine, layout),
+        statement,
         duck,
         tantivy,
     ]
@@ -158,19 +171,21 @@ def _searches(
     layout: Layout,
     rows: int,
     asked: Sequence[Question],
-    rounds: int,
 ) -> str:
     floors = (read_ways.RedisFloor(redis), read_ways.PageFloor(engine, layout))
     every = {each.name: each.ask for each in ways} | {each.name: each.ask for each in floors}
-    alone = waiting.in_turn(every, asked, budget_s=_ALONE_S * rounds)
+    alone = waiting.in_turn(every, asked, budget_s=_ALONE_S)
     parts = [f"## Searches of a tenant of {rows:,} leads\n", "One reader.\n"]
     parts.append(_by_filters(alone))
     lines = []
     for way in ways:
         say(f"eight readers of {rows:,} leads: {way.name}")
-        waited, rate = waiting.at_once(way.ask, asked, seconds=_AT_ONCE_S * rounds)
-        lines.append([_bold(way.name), *_shown(waited), f"{rate:,.1f}"])
-    parts += ["Eight readers, the whole mix.\n", table(("way", *_TIMES, "answers a second"), lines)]
+        waited, rate = waiting.at_once(way.ask, asked, seconds=_AT_ONCE_S)
+        lines.append([waits.bold(way.name), *waits.shown(waited), f"{rate:,.1f}"])
+    parts += [
+        "Eight readers, the whole mix.\n",
+        table(("way", *waits.TIMES, "answers a second"), lines),
+    ]
     return "\n".join(parts)
 
 
@@ -184,43 +199,24 @@ def _by_filters(alone: Mapping[str, Sequence[tuple[Question, float]]]) -> str:
             if filters == 0 or not way.startswith("floor")
         }
         for way, times in found.items():
-            waited, compared = Waited(tuple(times)), _ratio(times, found[OURS])
-            lines.append([title, _bold(way), *_shown(waited), str(len(times)), compared])
-    return table(("question", "way", *_TIMES, "answers", "times ours"), lines)
+            waited, compared = Waited(tuple(times)), waits.ratio(times, found[OURS])
+            lines.append([title, waits.bold(way), *waits.shown(waited), str(len(times)), compared])
+    return table(("question", "way", *waits.TIMES, "answers", "times ours"), lines)
 
 
-def _ratio(times: Sequence[float], ours: Sequence[float]) -> str:
-    """The medians' ratio, over the questions that both were asked: the first ones of a list."""
-    both = min(len(times), len(ours))
-    if not both:
-        return "-"
-    return f"{statistics.median(times[:both]) / statistics.median(ours[:both]):.2f}"
-
-
-def _reports(engine: sa.Engine, reader: Reader, tenant: str, rows: int, rounds: int) -> str:
+def _reports(engine: sa.Engine, reader: Reader, tenant: str, rows: int) -> str:
     lines = []
     for case in read_reports.CASES:
         say(f"reports of {rows:,} leads: {case.title}")
         made = read_reports.ways(engine, reader, case, tenant)
-        found = waiting.in_turn(made, [None] * (_REPORTS * rounds), budget_s=_REPORT_S * rounds)
+        found = waiting.in_turn(made, [None] * _REPORTS, budget_s=_REPORT_S)
         waited = {way: Waited(tuple(ms for _, ms in pairs)) for way, pairs in found.items()}
         for way, each in waited.items():
-            ratio = _ratio(each.milliseconds, waited[OURS].milliseconds)
-            lines.append([case.title, _bold(way), *_shown(each), ratio])
+            ratio = waits.ratio(each.milliseconds, waited[OURS].milliseconds)
+            lines.append([case.title, waits.bold(way), *waits.shown(each), ratio])
     deals = _rows(engine, "deal", tenant)
-    heads = ("report", "way", *_TIMES, "times ours")
+    heads = ("report", "way", *waits.TIMES, "times ours")
     return f"## Reports of a tenant of {rows:,} leads and {deals:,} deals\n\n{table(heads, lines)}"
-
-
-def _bold(way: str) -> str:
-    return f"**{way}**" if way == OURS else way
-
-
-def _shown(waited: Waited) -> list[str]:
-    if not waited.milliseconds:
-        return ["-"] * len(_TIMES)
-    times = [waited.at(share) for share in (0.5, 0.95, 0.99)]
-    return [f"{ms:,.0f}" if ms >= 100 else f"{ms:.2f}" for ms in times]
 
 
 def _rows(engine: sa.Engine, entity: str, tenant: str) -> int:

@@ -14,8 +14,11 @@ from bench.questions import Question
 from crm_ops.base import database, names, sql, store
 from crm_ops.catalog.facets import DateFacet, LinkFacet, RangesFacet
 from crm_ops.read import page, question, search
+from crm_ops.read.access import Access, User
 from crm_ops.read.answers import Answer
+from crm_ops.read.condition import Condition
 from crm_ops.read.layout import Layout, column
+from crm_ops.read.question import Visible
 from crm_ops.read.reader import Reader
 
 PAGE = 50
@@ -47,7 +50,14 @@ class Ours:
 
     def ask(self, asked: Question) -> Answer:
         """Search."""
-        return self._reader.search("lead", tenant=asked.tenant, filters=asked.filters, limit=PAGE)
+        return self._reader.search(
+            "lead",
+            tenant=asked.tenant,
+            filters=asked.filters,
+            text=asked.text,
+            as_user=asked.user,
+            limit=PAGE,
+        )
 
     def counts(self, answer: Answer) -> Counts:
         """Of its facets."""
@@ -62,28 +72,37 @@ class OneStatement:
 
     name = "one GROUPING SETS query"
 
-    def __init__(self, engine: sa.Engine, layout: Layout) -> None:
+    def __init__(self, engine: sa.Engine, layout: Layout, access: Access) -> None:
         self._engine = engine
         self._layout = layout
+        self._access = access
 
     def ask(self, asked: Question) -> sa.Row[Any]:
         """Its one row."""
+        with database.autocommit(self._engine) as connection:
+            if asked.user is None:
+                statement = self._statement(asked, None)
+                return sql.run(connection, statement.text, statement.values).one()
+            given = self._access.visible(connection, User(asked.tenant, asked.user), "lead")
+            statement = self._statement(asked, Visible(asked.user, Condition(given.condition)))
+            values = {**statement.values, **given.values}
+            return sql.run(connection, statement.text, values).one()
+
+    def _statement(self, asked: Question, visible: Visible | None) -> Condition:
         made = question.make(
             self._layout,
             asked.tenant,
             filters=asked.filters,
-            text="",
+            text=asked.text,
             sort=None,
             limit=PAGE,
             after=None,
-            visible=None,
+            visible=visible,
             not_older_than=None,
             now=datetime.now(UTC),
             signing_key=None,
         )
-        statement = search.live(made)
-        with database.autocommit(self._engine) as connection:
-            return sql.run(connection, statement.text, statement.values).one()
+        return search.live(made)
 
     def counts(self, answer: sa.Row[Any]) -> Counts:
         """Of its JSON."""

@@ -14,9 +14,12 @@ import psycopg
 import sqlalchemy as sa
 
 from bench.report import say
-from bench.setup import Setup, ensure
+from bench.setup import ROOT, Setup, ensure
 from crm_ops.base import database, sql, statements
+from crm_ops.base.settings import DEFAULT_CATALOG
+from crm_ops.catalog import load
 from crm_ops.catalog.catalog import Catalog
+from crm_ops.read import indexes
 
 SHARES: Mapping[str, int] = {"1": 2, "2": 20, "3": 100}
 """The tenants' shares of the demo's leads, in percent, by key."""
@@ -24,6 +27,8 @@ SHARES: Mapping[str, int] = {"1": 2, "2": 20, "3": 100}
 _NAME = "reading"
 _USERS = 300
 _TABLES = ("company", "app_user", "lead", "deal")
+_SHARING = ("role", "team_member", "sharing_rule", "record_share")
+_ROLES, _TEAMS, _SHARES_EACH = 63, 20, 20
 _DEMO = "crm_ops.demo"
 
 
@@ -34,8 +39,10 @@ def up(setup: Setup) -> Iterator[sa.Engine]:
     ensure(setup.engine, _NAME)
     engine = database.engine(url.set(database=_NAME).render_as_string(hide_password=False))
     try:
-        if not _complete(engine):
+        if not _there(engine, "crm.complete"):
             _make(setup, engine)
+        if not _there(engine, "crm.organised"):
+            _organise(engine)
         yield engine
     finally:
         engine.dispose()
@@ -45,15 +52,38 @@ def catalog(whole: Catalog) -> Catalog:
     """The part of the demo's catalog that these tenants have tables for."""
     entities = {name: whole.entities[name] for name in ("lead", "deal")}
     kept = {name: each for name, each in whole.aggregates.items() if each.entity in entities}
-    return whole.model_copy(
-        update={"entities": entities, "aggregates": kept, "audit": None, "sharing": None}
-    )
+    return whole.model_copy(update={"entities": entities, "aggregates": kept, "audit": None})
 
 
-def _complete(engine: sa.Engine) -> bool:
+def user(tenant: str, number: int) -> str:
+    """The key of one of a tenant's users; the first one's role is above all others."""
+    return str(int(tenant) * _USERS + number)
+
+
+def _there(engine: sa.Engine, table: str) -> bool:
     with database.transaction(engine) as connection:
-        found = sql.run(connection, "SELECT to_regclass('crm.complete') IS NOT NULL")
+        found = sql.run(connection, "SELECT to_regclass(%(name)s) IS NOT NULL", name=table)
         return bool(found.scalar_one())
+
+
+def _organise(engine: sa.Engine) -> None:
+    """Roles as a tree six deep, teams, rules, records shared with each user; indexes of texts."""
+    say("three tenants: who sees what")
+    tables = statements.load(_DEMO, "sql/tables.sql")
+    rows = statements.load("bench", "tenants.sql")
+    with database.transaction(engine) as connection:
+        for name in _SHARING:
+            sql.run(connection, f"DROP TABLE IF EXISTS crm.{name}")
+            sql.run(connection, tables[name])
+            bound = {"users": _USERS, "roles": _ROLES, "teams": _TEAMS, "each": _SHARES_EACH}
+            sql.run(connection, rows[name], bound)
+        sql.run(connection, rows["app_user"], users=_USERS, roles=_ROLES)
+    with database.autocommit(engine) as connection:
+        for statement in indexes.statements(catalog(load.load(ROOT / DEFAULT_CATALOG).catalog)):
+            sql.run(connection, statement.replace("%", "%%"))
+        sql.run(connection, "CREATE INDEX ON crm.record_share (user_id, entity)")
+        sql.run(connection, "VACUUM (ANALYZE)")
+        sql.run(connection, "CREATE TABLE crm.organised ()")
 
 
 def _make(setup: Setup, engine: sa.Engine) -> None:
@@ -135,4 +165,4 @@ def _index(engine: sa.Engine) -> None:
         sql.run(connection, "CREATE TABLE crm.complete ()")
 
 
-__all__ = ["SHARES", "catalog", "driver", "up"]
+__all__ = ["SHARES", "catalog", "driver", "up", "user"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.rows import tuple_row
+from psycopg.rows import RowFactory, namedtuple_row, tuple_row
 from sqlalchemy import exc
 
 from crm_ops.base import sql
@@ -23,15 +23,30 @@ def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tupl
     Asked past SQLAlchemy's result, which costs more than the query; what goes wrong is raised as
     SQLAlchemy raises it, and a lost connection is not given back to its pool.
     """
+    found: tuple[Any, ...] | None = _first(connection, text, values, tuple_row)
+    return found
+
+
+def named(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> Any:
+    """The same row with its columns by name."""
+    return _first(connection, text, values, namedtuple_row)
+
+
+def _first(
+    connection: sa.Connection, text: str, values: Mapping[str, Any], made: RowFactory[Any]
+) -> Any:
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
         found = sql.run(connection, text, values).first()
-        return None if found is None else tuple(found)
+        return found if found is None or made is namedtuple_row else tuple(found)
     if not connection.in_transaction():
         connection.begin()
     try:
-        with driver.cursor(row_factory=tuple_row) as cursor:
-            return cursor.execute(text, values, prepare=True).fetchone()
+        with driver.cursor(row_factory=made) as cursor:
+            # A pipeline sends what is to be planned with what is asked: one round trip.
+            with driver.pipeline():
+                cursor.execute(text, values, prepare=True)
+            return cursor.fetchone()
     except psycopg.Error as error:
         lost = driver.closed
         if lost:
@@ -41,4 +56,4 @@ def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tupl
         ) from error
 
 
-__all__ = ["row"]
+__all__ = ["named", "row"]

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors, prepared, sql
 from crm_ops.catalog.catalog import Catalog
+from crm_ops.read import values
 from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
 from crm_ops.sharing.explanation import Explanation, Seer
 from crm_ops.sharing.kept import Kept
@@ -114,16 +115,28 @@ class Access:
         `text` is given the condition and writes the query; it is asked again where something has
         just changed. Before the query's columns each row has `visible_current` and `visible_there`.
         """
+        return self.asked(connection, user, entity, lambda given: (text(given), values or {}))
+
+    def asked(
+        self,
+        connection: sa.Connection,
+        user: User,
+        entity: str,
+        write: Callable[[Visible], tuple[str, Mapping[str, Any]]],
+    ) -> list[sa.Row[Any]]:
+        """The same of a query whose values follow from the condition, too."""
+        self._require_key(user)
         given = self.visible(connection, user, entity)
         with self._reading(connection, user.tenant, entity):
             for _ in range(_TRIES):
+                text, values = write(given)
                 # Also where the query finds nothing there is a row, which says whether it counts.
                 found = sql.run(
                     connection,
                     f"SELECT v.visible_current, q.* FROM (SELECT {given.current}) AS v"
                     " (visible_current) LEFT JOIN LATERAL"
-                    f" (SELECT true AS visible_there, w.* FROM ({text(given)}) AS w) AS q ON true",
-                    {**given.values, **(values or {})},
+                    f" (SELECT true AS visible_there, w.* FROM ({text}) AS w) AS q ON true",
+                    {**given.values, **values},
                 ).all()
                 if found[0].visible_current:
                     return [row for row in found if row.visible_there]
@@ -174,6 +187,12 @@ class Access:
             raise errors.ParameterError(
                 f"no entity is called {entity}; there are {', '.join(known)}"
             )
+
+    def _require_key(self, user: User) -> None:
+        # A request brings texts: what can be no key is told before PostgreSQL does, in its words.
+        type_name = self._layout.user_type.partition("(")[0]
+        if values.of_type([user.key], type_name, "user") == []:
+            raise values.wrong("user", user.key, "key of a user")
 
     def _text(self, entity: str, found: Viewer) -> str:
         key = (entity, found.fields)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal
 
 Source = Literal["redis", "table", "bitmaps", "sql"]
 """Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
@@ -38,6 +38,20 @@ class Step:
     took_ms: float
     statement: str | None = None
     values: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search is answered with: rows of (facet, bucket, label, n), and the page's rows.
+
+    `version` is that of the bitmaps that counted, 0 where SQL did.
+    """
+
+    counted: Sequence[Any]
+    total: int
+    version: int
+    as_of: datetime
+    page: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -79,4 +93,4 @@ class Report:
     steps: tuple[Step, ...] = ()
 
 
-__all__ = ["Answer", "Bucket", "Facet", "Group", "Report", "Source", "Step"]
+__all__ = ["Answer", "Bucket", "Facet", "Found", "Group", "Report", "Source", "Step"]

@@ -72,8 +72,11 @@ def choose(question: Question, held: Held, kept: BitMap) -> Choice:
     return Choice(found if lookup_ms <= walk_ms else None, walk_ms, lookup_ms)
 
 
-def condition(question: Question, held: Held, found: Found) -> Condition:
-    """The rows `r` that were found, and those that changed since."""
+def condition(question: Question, held: Held, found: Found, *also: str) -> Condition:
+    """The rows `r` that were found, those that changed since, and those with keys that are `also`.
+
+    Each of `also` is a SELECT of keys.
+    """
     counted = question.layout.counted
     key_type = question.layout.type_of(counted.entity.key)
     own = logs.relation(counted.name).quoted
@@ -94,6 +97,7 @@ def condition(question: Question, held: Held, found: Found) -> Condition:
             link = logs.relation(counted.name, name).quoted
             parent = sql.identifier(facet.parent)
             parts.append(f"SELECT linked.{parent}::{key_type} FROM {link} AS linked")
+    parts += also
     keys = f"{question.layout.key} = ANY(ARRAY({' UNION ALL '.join(parts)}))"
     within = "" if found.beyond is None else f" AND {found.beyond.text}"
     return Condition(

@@ -1,9 +1,12 @@
-"""The SQL that says how a process's bitmaps become the newest, in the trip that brings a page."""
+"""How a process's bitmaps become the newest, by the trip that brings a page."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+
+import sqlalchemy as sa
 
 from crm_ops.base.names import (
     BITMAP,
@@ -13,9 +16,15 @@ from crm_ops.base.names import (
     MOMENT,
     REFRESH,
 )
+from crm_ops.read import kept
+from crm_ops.read.answers import Step
 from crm_ops.read.condition import Condition
 from crm_ops.read.kept import Held
 from crm_ops.read.question import Question
+from crm_ops.read.trips import since
+
+SAME = "made.id = %(known_set)s AND made.version = %(known_version)s"
+"""Within such a statement: whether the bitmaps that are known are the newest."""
 
 
 def statement(
@@ -77,4 +86,21 @@ CROSS JOIN LATERAL (
     )
 
 
-__all__ = ["statement"]
+def newest(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held | None:
+    """The bitmaps as of the row's moment; None where they have not as many rows as they should."""
+    if known is not None and row.caught_up and row.version == known.version:
+        return known
+    began = time.perf_counter()
+    changes, whole = row.changes or (), row.whole or ()
+    if known is not None and row.caught_up:
+        found = kept.moved(known, row.version, changes)
+    else:
+        found = kept.whole(row.set_id, row.version, whole, changes)
+    what = f"bitmaps: {len(whole):,} read, {len(changes):,} changes"
+    if found is None:
+        what = f"{what}; they are given up, their rows are not as many as were counted"
+    steps.append(Step("process", what, since(began)))
+    return found
+
+
+__all__ = ["SAME", "newest", "statement"]

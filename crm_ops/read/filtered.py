@@ -8,20 +8,17 @@ bitmaps is counted by the same statement.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm_ops.base import errors
-from crm_ops.catalog.facets import LinkFacet, LookupFacet
-from crm_ops.read import candidates, catching_up, counts, kept, labels, page, sideways
-from crm_ops.read.answers import Step
+from crm_ops.read import candidates, catching_up, counts, labels, page, sideways
+from crm_ops.read.answers import Found, Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
-from crm_ops.read.kept import Held, Kept, Labels, Place
+from crm_ops.read.kept import Held, Kept, Labels
 from crm_ops.read.question import Question
 from crm_ops.read.sideways import Counts, Filtered
 from crm_ops.read.trips import Ask, since, timed
@@ -31,17 +28,6 @@ _TRIES = 3
 _FIRST = "bitmaps, or else page and counts of the rows themselves"
 # Measured: a row that is read, or put into one group.
 _GROUPED_MS = 0.00015
-
-
-@dataclass(frozen=True)
-class Found:
-    """Counts, and the page; `counted` has rows of (facet, bucket, label, n)."""
-
-    counted: Sequence[Any]
-    total: int
-    version: int
-    as_of: datetime
-    page: Sequence[Any]
 
 
 def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found | None:
@@ -56,7 +42,9 @@ def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found
         row = _row(question, asked, ask, steps)
         if asked is None and row is not None and row.set_id is None:
             return _counted(row)
-        newest = None if row is None or row.set_id is None else _newest(known, row, steps)
+        newest = (
+            None if row is None or row.set_id is None else catching_up.newest(known, row, steps)
+        )
         if row is None or newest is None:
             held.forget(name, question.tenant)
             return None
@@ -107,7 +95,7 @@ class _Asked:
         if found is not None:
             rows.append(candidates.condition(question, self.known, found))
         paged = _page(question, all_of(rows))
-        shown = _labels(question, self.known, self.named)
+        shown = labels.unknown(question.layout, self.known.places, self.named)
         return catching_up.statement(
             question,
             self.known,
@@ -138,23 +126,6 @@ def _asked(question: Question, known: Held, named: Labels, steps: list[Step]) ->
     return _Asked(question, known, filtered, choice, named)
 
 
-def _newest(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held | None:
-    """The bitmaps as of the row's moment; None where they have not as many rows as they should."""
-    if known is not None and row.caught_up and row.version == known.version:
-        return known
-    began = time.perf_counter()
-    changes, whole = row.changes or (), row.whole or ()
-    if known is not None and row.caught_up:
-        found = kept.moved(known, row.version, changes)
-    else:
-        found = kept.whole(row.set_id, row.version, whole, changes)
-    what = f"bitmaps: {len(whole):,} read, {len(changes):,} changes"
-    if found is None:
-        what = f"{what}; they are given up, their rows are not as many as were counted"
-    steps.append(Step("process", what, since(began)))
-    return found
-
-
 def _served(
     asked: _Asked, newest: Held, row: sa.Row[Any], ask: Ask, steps: list[Step]
 ) -> Found | None:
@@ -173,7 +144,7 @@ def _served(
     if newest is not asked.known:
         filtered = sideways.filtered(question, newest) or filtered
     counted = sideways.count(question, newest, filtered)
-    if any(place not in asked.named for place in _labelled(question, counted)):
+    if any(place not in asked.named for place in labels.wanted(question.layout, counted)):
         return None
     sql_ms = _sql_ms(question, filtered, counted)
     what = f"bitmaps: every facet counted; expected by sql: {sql_ms:,.1f} ms"
@@ -220,32 +191,4 @@ def _page(question: Question, rows: Condition) -> Condition:
     return page.statement(question.layout, question.order, rows, question.after, question.limit)
 
 
-def _labelled(question: Question, shown: Mapping[str, Iterable[str | None]]) -> list[Place]:
-    """Those of the buckets `shown` that have labels."""
-    return [
-        (name, bucket)
-        for name, facet in question.layout.entity.facets.items()
-        if isinstance(facet, LookupFacet) or (isinstance(facet, LinkFacet) and facet.label)
-        for bucket in shown.get(name, ())
-        if bucket is not None
-    ]
-
-
-def _labels(question: Question, known: Held, named: Labels) -> Condition:
-    """The labels not yet `named`, as a JSON array of [facet, bucket, label]."""
-    wanted = [place for place in _labelled(question, known.places) if place not in named]
-    if not wanted:
-        return Condition("NULL::json")
-    shown = labels.of_facets(question.layout, "counted.facet", "counted.bucket")
-    return Condition(
-        f"SELECT json_agg(json_build_array(facet, bucket, {shown}))"
-        " FROM unnest(%(label_facets)s::text[], %(label_buckets)s::text[])"
-        " AS counted (facet, bucket)",
-        {
-            "label_facets": [name for name, _ in wanted],
-            "label_buckets": [bucket for _, bucket in wanted],
-        },
-    )
-
-
-__all__ = ["Found", "answer"]
+__all__ = ["answer"]

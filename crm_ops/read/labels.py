@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from crm_ops.base import sql
 from crm_ops.catalog.facets import LinkFacet, LookupFacet
 from crm_ops.read import values
+from crm_ops.read.condition import Condition
+from crm_ops.read.kept import Labels, Place
 from crm_ops.read.layout import Layout
+
+
+def wanted(layout: Layout, shown: Mapping[str, Iterable[str | None]]) -> list[Place]:
+    """Those of the buckets `shown`, by facet, that have labels."""
+    return [
+        (name, bucket)
+        for name, facet in layout.entity.facets.items()
+        if isinstance(facet, LookupFacet) or (isinstance(facet, LinkFacet) and facet.label)
+        for bucket in shown.get(name, ())
+        if bucket is not None
+    ]
+
+
+def unknown(layout: Layout, shown: Mapping[str, Iterable[str | None]], named: Labels) -> Condition:
+    """The labels of buckets `shown` that are not yet `named`: JSON of [facet, bucket, label]."""
+    places = [place for place in wanted(layout, shown) if place not in named]
+    if not places:
+        return Condition("NULL::json")
+    text = of_facets(layout, "counted.facet", "counted.bucket")
+    return Condition(
+        f"SELECT json_agg(json_build_array(facet, bucket, {text}))"
+        " FROM unnest(%(label_facets)s::text[], %(label_buckets)s::text[])"
+        " AS counted (facet, bucket)",
+        {
+            "label_facets": [name for name, _ in places],
+            "label_buckets": [bucket for _, bucket in places],
+        },
+    )
 
 
 def of_facets(layout: Layout, facet: str, bucket: str) -> str:
@@ -35,4 +67,4 @@ def label(layout: Layout, name: str, bucket: str) -> str | None:
     )
 
 
-__all__ = ["label", "of_facets"]
+__all__ = ["label", "of_facets", "unknown", "wanted"]

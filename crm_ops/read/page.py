@@ -18,14 +18,22 @@ def columns(layout: Layout) -> list[str]:
 
 
 def statement(
-    layout: Layout, order: Order, rows: Condition, after: Position | None, limit: int
+    layout: Layout,
+    order: Order,
+    rows: Condition,
+    after: Position | None,
+    limit: int,
+    *,
+    table: str | None = None,
 ) -> Condition:
     """A SELECT of (cells, at_value, at_key): one row more than `limit`, if there is one.
 
-    `cells` is a JSON array of texts; `at_value` and `at_key` are the row's place in the order.
+    `cells` is a JSON array of texts; `at_value` and `at_key` are the row's place in the order. The
+    rows are those of the entity's table, or of the `table` that has the same columns.
     """
+    table = table or layout.table
     if order.column == layout.entity.key:
-        return _by_key(layout, order, rows, after, limit)
+        return _by_key(layout, order, rows, after, limit, table)
     value = column(order.column)
     nullable = order.column not in layout.not_null
     by_value = ""
@@ -33,7 +41,7 @@ def statement(
         beyond = "" if after is None else _beyond(layout, order)
         present = f" AND {value} IS NOT NULL" if nullable else ""
         by_value = _part(
-            layout, order, f"{rows.text}{present}{beyond}", value, "%(page_limit)s::bigint"
+            layout, order, f"{rows.text}{present}{beyond}", value, "%(page_limit)s::bigint", table
         )
     bound = {
         **rows.values,
@@ -44,7 +52,7 @@ def statement(
         return Condition(_shown(f"part_0 AS MATERIALIZED ({by_value})", "part_0", order), bound)
     beyond = _beyond_key(layout, order) if after is not None and after.value is None else ""
     room = f"%(page_limit)s::bigint{' - (SELECT count(*) FROM part_0)' if by_value else ''}"
-    without = _part(layout, order, f"{rows.text} AND {value} IS NULL{beyond}", value, room)
+    without = _part(layout, order, f"{rows.text} AND {value} IS NULL{beyond}", value, room, table)
     parts = [("part_0", by_value)] if by_value else []
     parts.append(("part_1", without))
     union = " UNION ALL ".join(
@@ -55,10 +63,12 @@ def statement(
 
 
 def _by_key(
-    layout: Layout, order: Order, rows: Condition, after: Position | None, limit: int
+    layout: Layout, order: Order, rows: Condition, after: Position | None, limit: int, table: str
 ) -> Condition:
     beyond = "" if after is None else _beyond_key(layout, order)
-    part = _part(layout, order, rows.text + beyond, layout.key, "%(page_limit)s::bigint", key=True)
+    part = _part(
+        layout, order, rows.text + beyond, layout.key, "%(page_limit)s::bigint", table, key=True
+    )
     bound = {**rows.values, "page_limit": limit + 1}
     if after is not None:
         bound["after_key"] = after.key
@@ -66,7 +76,14 @@ def _by_key(
 
 
 def _part(
-    layout: Layout, order: Order, rows: str, value: str, limit: str, *, key: bool = False
+    layout: Layout,
+    order: Order,
+    rows: str,
+    value: str,
+    limit: str,
+    table: str,
+    *,
+    key: bool = False,
 ) -> str:
     cells = ", ".join(f"{column(name)}::text" for name in columns(layout))
     by = [value] if key else [value, layout.key]
@@ -74,7 +91,7 @@ def _part(
     return (
         f"SELECT json_build_array({cells}) AS cells, {value}::text AS at_value,"
         f" {layout.key}::text AS at_key, {value} AS by_value, {layout.key} AS by_key"
-        f" FROM {layout.table} AS r WHERE {rows} ORDER BY {ordered} LIMIT {limit}"
+        f" FROM {table} AS r WHERE {rows} ORDER BY {ordered} LIMIT {limit}"
     )
 
 

@@ -41,7 +41,7 @@ class Question:
 
     `rows` are the tenant's, as far as the user may see them and the text finds them; `filters` keep
     some of them by facet, `buckets` says by name what each wants. `whole` says that nothing but
-    filters narrows the tenant's rows, `plain` that nothing at all does.
+    filters narrows the tenant's rows, `plain` that nothing at all does, `text` that a text does.
     """
 
     layout: Layout
@@ -55,6 +55,7 @@ class Question:
     not_older_than: datetime | None
     whole: bool
     plain: bool
+    text: bool
     fingerprint: bytes
 
 
@@ -114,6 +115,7 @@ def make(
         not_older_than=not_older_than,
         whole=len(rows) == 1,
         plain=len(rows) == 1 and not wanted,
+        text=bool(text.strip()),
         fingerprint=fingerprint,
     )
 

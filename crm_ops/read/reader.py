@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, sql, store
+from crm_ops.base import database, errors, prepared, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
-from crm_ops.read import layout, question, reports, search
+from crm_ops.read import layout, narrowed, question, reports, search
 from crm_ops.read.access import Access, User
 from crm_ops.read.answers import Answer, Report
 from crm_ops.read.condition import Condition
 from crm_ops.read.kept import Kept
 from crm_ops.read.layout import Layout
+from crm_ops.read.narrowed import Means
 from crm_ops.read.published import Published
 from crm_ops.read.question import Filters, Question, Value, Visible
+from crm_ops.read.visibility import Views
+from crm_ops.sharing import visible
 
 
 class Reader:
@@ -45,6 +49,7 @@ class Reader:
         self._engine = engine
         self._published = Published(redis, signing_key)
         self._kept = Kept()
+        self._views = Views()
         self._access = access
         self._signing_key = signing_key
         self._clock = clock
@@ -96,7 +101,12 @@ class Reader:
         def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
             return self._row(asked.tenant, statement, values)
 
-        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
+        def written(write: narrowed.Write) -> sa.Row[Any]:
+            made = write(asked, None)
+            return ask(made.text, made.values)
+
+        means = self._means(written, user=False)
+        return search.answer(asked, means, ask, signing_key=self._signing_key)
 
     def report(
         self,
@@ -129,13 +139,13 @@ class Reader:
             now=self._clock(),
         )
 
-        def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
-            return self._row(asked.tenant, statement, values)
+        def ask(statement: str, values: Mapping[str, Any], *, often: bool = False) -> sa.Row[Any]:
+            return self._row(asked.tenant, statement, values, often=often)
 
-        return reports.answer(asked, ask)
+        return reports.answer(asked, ask, partial(ask, often=True))
 
     def _seen_by(self, user: str, make: Callable[[Visible | None], Question]) -> Answer:
-        """The answer for a user: what they may see is decided in the statement that counts it."""
+        """The answer for a user: whether the rules are the newest, its statement says."""
         if self._access is None:
             raise errors.ParameterError("to search as a user the reader needs `access`")
         access = self._access
@@ -146,18 +156,23 @@ class Reader:
         asked = seen("true")
         name = asked.layout.counted.name
 
-        def ask(_statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+        def written(write: narrowed.Write) -> sa.Row[Any]:
+            def of(given: visible.Visible) -> tuple[str, Mapping[str, Any]]:
+                made = write(seen(given.condition), given)
+                return made.text, made.values
+
             with database.autocommit(self._engine) as connection:
-                (row,) = access.rows(
-                    connection,
-                    User(asked.tenant, user),
-                    name,
-                    lambda given: search.live(seen(given.condition)).text,
-                    values,
-                )
+                (row,) = access.asked(connection, User(asked.tenant, user), name, of)
             return row
 
-        return search.answer(asked, self._published, self._kept, ask, signing_key=self._signing_key)
+        def ask(_statement: str, _values: Mapping[str, Any]) -> sa.Row[Any]:
+            raise AssertionError("what a user may not see would be counted")
+
+        means = self._means(written, user=True)
+        return search.answer(asked, means, ask, signing_key=self._signing_key)
+
+    def _means(self, ask: narrowed.Ask, *, user: bool) -> Means:
+        return Means(self._published, self._kept, self._views, ask, user)
 
     def _layout(self, entity: str) -> Layout:
         """What the entity's tables are like, looked up at its first use."""
@@ -177,8 +192,13 @@ class Reader:
             return self._catalog.tenancy.name
         raise errors.ParameterError("no tenant is named; say whose rows are searched")
 
-    def _row(self, tenant: str, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
-        """The one row of a statement, in one round trip; as the tenant where policies ask."""
+    def _row(
+        self, tenant: str, statement: str, values: Mapping[str, Any], *, often: bool = False
+    ) -> sa.Row[Any]:
+        """The one row of a statement, in one round trip; as the tenant where policies ask.
+
+        What is asked `often` is planned once for each connection.
+        """
         tenancy = self._catalog.tenancy
         setting = tenancy.setting if isinstance(tenancy, ColumnTenancy) else None
         if setting is not None:
@@ -191,13 +211,16 @@ class Reader:
                 )
                 return sql.run(connection, statement, values).one()
         try:
-            return self._once(statement, values)
+            return self._once(statement, values, often=often)
         except errors.DatabaseUnavailable:
             # A connection that was kept may have died meanwhile; to read twice does no harm.
-            return self._once(statement, values)
+            return self._once(statement, values, often=often)
 
-    def _once(self, statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
+    def _once(self, statement: str, values: Mapping[str, Any], *, often: bool) -> sa.Row[Any]:
         with database.autocommit(self._engine) as connection:
+            if often:
+                found: sa.Row[Any] = prepared.named(connection, statement, values)
+                return found
             return sql.run(connection, statement, values).one()
 
 

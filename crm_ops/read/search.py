@@ -2,8 +2,9 @@
 
 Where nothing narrows the tenant's rows, the counts are those that were precomputed: from Redis, and
 in the query of the page PostgreSQL says whether they are its newest, and if not gives them itself.
-Where facets narrow the rows of a large tenant, they are counted with bitmaps. All else is counted
-at that moment, in one statement with the page.
+Where facets narrow the rows of a large tenant, they are counted with bitmaps; users and texts are
+answered by bitmaps and SQL together. All else is counted at that moment, in one statement with the
+page.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ import msgspec
 
 from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
-from crm_ops.read import cells, counts, cursor, filtered, page
-from crm_ops.read.answers import Answer, Bucket, Facet, Source, Step
+from crm_ops.read import cells, counts, cursor, filtered, narrowed, page
+from crm_ops.read.answers import Answer, Bucket, Facet, Found, Source, Step
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.cursor import Position
-from crm_ops.read.kept import Kept
 from crm_ops.read.layout import Layout
+from crm_ops.read.narrowed import Means
 from crm_ops.read.published import Published, consistent
 from crm_ops.read.question import Question
 from crm_ops.read.trips import Ask, since, timed
@@ -30,19 +31,17 @@ from crm_ops.read.trips import Ask, since, timed
 _NO_VERSION = -1
 
 
-def answer(
-    question: Question, published: Published, held: Kept, ask: Ask, *, signing_key: bytes | None
-) -> Answer:
+def answer(question: Question, means: Means, ask: Ask, *, signing_key: bytes | None) -> Answer:
     """The answer; asks Redis at most once, and PostgreSQL once if the tenant was ever counted."""
     steps: list[Step] = []
-    found = _precomputed(question, published, ask, steps) if question.plain else None
-    if found is None and not question.whole:
-        steps.append(Step("process", "no bitmaps: they know neither texts nor users", 0.0))
-    elif found is None and not question.plain:
-        found = _by_bitmaps(question, held, ask, steps)
-    if found is None:
-        found = _counted(question, ask, steps)
-    figures, source, shown = found
+    found = None
+    if not question.whole:
+        found = _told(question, narrowed.answer(question, means, steps))
+    elif question.plain:
+        found = _precomputed(question, means.published, ask, steps)
+    else:
+        found = _by_bitmaps(question, means, ask, steps)
+    figures, source, shown = found or _counted(question, ask, steps)
     rows, following = _page(question, shown, signing_key)
     return Answer(
         rows=rows,
@@ -82,11 +81,15 @@ def _precomputed(
     return figures, "table", row.page or ()
 
 
-def _by_bitmaps(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> _Found | None:
+def _by_bitmaps(question: Question, means: Means, ask: Ask, steps: list[Step]) -> _Found | None:
     """What was counted with bitmaps, or at once by SQL where there are none."""
-    found = filtered.answer(question, held, ask, steps)
+    found = filtered.answer(question, means.held, ask, steps)
     if found is None or not _fresh(question, found.as_of):
         return None
+    return _told(question, found)
+
+
+def _told(question: Question, found: Found) -> _Found:
     figures = _figures(question, found.counted, found.as_of, found.total, found.version)
     return figures, "bitmaps" if found.version else "sql", found.page
 

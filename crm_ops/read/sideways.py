@@ -35,7 +35,7 @@ def filtered(question: Question, held: Held) -> Filtered | None:
         if chosen is None:
             return None
         kept[name] = _rows(question, held, name, chosen)
-    found = _all_of(kept)
+    found = all_of(kept)
     return Filtered(held.everything if found is None else found, kept)
 
 
@@ -43,7 +43,7 @@ def count(question: Question, held: Held, kept: Filtered) -> Counts:
     """The counts of every facet."""
     return {
         name: _by_bucket(
-            question, held, name, kept.rows if name not in kept.by_facet else _others(kept, name)
+            question, held, name, kept.rows if name not in kept.by_facet else others(kept, name)
         )
         for name in question.layout.entity.facets
     }
@@ -58,12 +58,13 @@ def _rows(question: Question, held: Held, name: str, chosen: set[Bucket]) -> Bit
     return BitMap.union(*parts) if parts else BitMap()
 
 
-def _others(kept: Filtered, name: str) -> BitMap | None:
+def others(kept: Filtered, name: str) -> BitMap | None:
     """What the filters of the other facets keep; None for everything."""
-    return _all_of({other: rows for other, rows in kept.by_facet.items() if other != name})
+    return all_of({other: rows for other, rows in kept.by_facet.items() if other != name})
 
 
-def _all_of(kept: Mapping[str, BitMap]) -> BitMap | None:
+def all_of(kept: Mapping[str, BitMap]) -> BitMap | None:
+    """The rows that are in each; None where there is none to be in."""
     few_first = sorted(kept.values(), key=len)
     return BitMap.intersection(*few_first) if few_first else None
 
@@ -86,4 +87,4 @@ def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -
     return found
 
 
-__all__ = ["Counts", "Filtered", "count", "filtered"]
+__all__ = ["Counts", "Filtered", "all_of", "count", "filtered", "others"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from crm_ops.base import sql
@@ -23,12 +23,16 @@ class Visible:
 
     `condition` holds for the records that the user may see. Once anything that it was made from has
     changed it holds for none, and `current`, an expression, is false in the same statement: then
-    ask for another.
+    ask for another. It was made from `viewer`, who sees what `owners` own (the user among them) and
+    the records whose keys the SELECT `shared` gives.
     """
 
     condition: str
     current: str
     values: Mapping[str, Any]
+    viewer: Viewer = field(repr=False)
+    owners: tuple[str, ...] = field(repr=False)
+    shared: str | None = None
 
 
 def of(layout: Layout, entity: str, tenant: str, viewer: Viewer) -> Visible:
@@ -44,7 +48,8 @@ def of(layout: Layout, entity: str, tenant: str, viewer: Viewer) -> Visible:
     version = decision.versions(layout, _TENANT, _USER)
     current = f"({version} IS NOT DISTINCT FROM %(visible_version)s::bigint)"
     parts = [current, decision.records(layout, entity, _TENANT), _granted(layout, entity, viewer)]
-    return Visible(" AND ".join(parts), current, values)
+    condition_ = " AND ".join(parts)
+    return Visible(condition_, current, values, viewer, tuple(owners), _shared(layout, entity))
 
 
 def _granted(layout: Layout, entity: str, viewer: Viewer) -> str:
@@ -61,18 +66,25 @@ def _ways(layout: Layout, entity: str, viewer: Viewer) -> Iterator[str]:
         of_type = layout.type(declared.table, declared.owner)
         owner = f"r.{sql.identifier(declared.owner)}"
         yield f"{owner} = ANY (%(visible_owners)s::text[]::{of_type}[])"
-    if layout.sharing.shares is not None:
-        shares = layout.sharing.shares
-        user = layout.type(shares.table, shares.user)
-        yield (
-            f"r.{sql.identifier(declared.key)} IN (SELECT s.{sql.identifier(shares.record)}"
-            f" FROM {Relation.parse(shares.table).quoted} AS s"
-            f" WHERE s.{sql.identifier(shares.entity)}::text = {sql.literal(entity)}"
-            f" AND s.{sql.identifier(shares.user)} = {_USER}::{user}"
-            f" AND {decision.share_level(shares)} > 0)"
-        )
+    shared = _shared(layout, entity)
+    if shared is not None:
+        yield f"r.{sql.identifier(declared.key)} IN ({shared})"
     for _, _, rule in viewer.granted:
         yield f"({condition.text(rule.predicate, 'r')})"
+
+
+def _shared(layout: Layout, entity: str) -> str | None:
+    """The keys of the records that are shared with the user; None where none can be."""
+    shares = layout.sharing.shares
+    if shares is None:
+        return None
+    user = layout.type(shares.table, shares.user)
+    return (
+        f"SELECT s.{sql.identifier(shares.record)} FROM {Relation.parse(shares.table).quoted} AS s"
+        f" WHERE s.{sql.identifier(shares.entity)}::text = {sql.literal(entity)}"
+        f" AND s.{sql.identifier(shares.user)} = {_USER}::{user}"
+        f" AND {decision.share_level(shares)} > 0"
+    )
 
 
 __all__ = ["Visible", "of"]

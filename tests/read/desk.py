@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_ops.base import store
+from crm_ops.catalog.aggregates import Aggregate, Measure
 from crm_ops.catalog.search import Search
 from crm_ops.fold import rebuild
 from crm_ops.publish import facets
@@ -30,7 +31,15 @@ _ORDER = _DECLARED.entities["order"].model_copy(
         )
     }
 )
-CATALOG = _DECLARED.model_copy(update={"entities": {"order": _ORDER}})
+_COUNTED = Aggregate(
+    entity="order", by=["state", "size"], measures={"orders": Measure(count="rows")}
+)
+CATALOG = _DECLARED.model_copy(
+    update={
+        "entities": {"order": _ORDER},
+        "aggregates": {**_DECLARED.aggregates, "by_state_and_size": _COUNTED},
+    }
+)
 FACETS = tuple(_ORDER.facets)
 KEY = b"k" * 32
 EVERYBODY = [*shop.TENANTS, shop.NOBODY]

@@ -68,6 +68,33 @@ def test_a_report_has_the_declared_figures_by_the_declared_dimensions(
     assert report.groups[-1].labels["state"] == "(none)"
 
 
+def test_lines_are_in_the_order_of_names_ranges_from_low_to_high_and_nothing_last(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    sizes = [None, Decimal(150), Decimal(-1), Decimal(30), Decimal(30), Decimal(70)]
+    rows = [Order(at, state="b", size=size) for at, size in enumerate(sizes)]
+    count(engine, *rows, Order(7), Order(8, state="Ä"), Order(9, state="a", size=Decimal(30)))
+
+    report = reader.report("by_state_and_size", tenant=1)
+
+    low, middle, high, highest = shop.LABELS[0], shop.LABELS[2], shop.LABELS[3], shop.LABELS[4]
+    assert [(*group.dimensions.values(), group.figures["orders"]) for group in report.groups] == [
+        ("a", middle, 1),
+        ("b", low, 1),
+        ("b", middle, 2),
+        ("b", high, 1),
+        ("b", highest, 1),
+        ("b", None, 1),
+        ("Ä", None, 1),
+        (None, None, 1),
+    ]
+    by_size = reader.report("by_state_and_size", tenant=1, by=["size"])
+    assert [group.figures["orders"] for group in by_size.groups] == [1, 3, 1, 1, 3]
+    only = reader.report("by_state_and_size", tenant=1, filters={"state": ["a", None]})
+    assert [group.figures["orders"] for group in only.groups] == [1, 1]
+    assert reader.report("by_state_and_size", tenant=3).groups == ()
+
+
 def test_money_of_different_currencies_is_never_added_up(reader: Reader, engine: sa.Engine) -> None:
     count(
         engine,
