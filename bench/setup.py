@@ -22,6 +22,9 @@ from crm_ops.sources import tenants
 ROOT = Path(__file__).parents[1]
 AS_OF = date(2026, 6, 30)
 
+# Of a server whose memory is its own, a tenth or more is PostgreSQL's; a small stack's is less.
+_SERVER = {"shared_buffers": "2GB"}
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -46,7 +49,10 @@ class Setup:
         told = ", ".join(f"{self.rows[t]:,} {t}s" for t in counted if t in self.rows)
         name = section if self.size == sizes.MEDIUM.name else f"{section}-{self.size}"
         rounds = "1 round" if self.rounds == 1 else f"{self.rounds} rounds"
-        facts = f"PostgreSQL {version}, {rounds} in turn after one unmeasured; {told}"
+        facts = (
+            f"PostgreSQL {version} with {_SERVER['shared_buffers']} of shared buffers, {rounds} in"
+            f" turn after one unmeasured; {told}"
+        )
         return Report(self.output / f"{name}.md", title, about, facts=facts)
 
 
@@ -54,7 +60,9 @@ class Setup:
 def up(size: str, rounds: int, output: Path, *, demo: bool = True) -> Iterator[Setup]:
     """Start the servers, and fill the demo CRM unless it is filled, or not asked for."""
     place = layout.make(ROOT, ROOT / ".local" / f"bench-{size}")
-    with services.up(place, note=lambda what, state: say(f"{what}: {state}")) as servers:
+    with services.up(
+        place, note=lambda what, state: say(f"{what}: {state}"), server=_SERVER
+    ) as servers:
         engine = database.engine(servers.database_url)
         redis = store.client(servers.redis_url)
         migrate.upgrade(engine)

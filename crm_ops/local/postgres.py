@@ -7,6 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from crm_ops.local import cluster, place, ports, traces
 from crm_ops.local.processes import Processes, Program
@@ -52,8 +53,18 @@ class Server:
         return len(lines) > 7 and lines[7].strip() == "ready"
 
 
-def start(processes: Processes, base: Path, *, log: Path, port: int, password: str) -> Server:
+def start(
+    processes: Processes,
+    base: Path,
+    *,
+    log: Path,
+    port: int,
+    password: str,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Server:
     """Start the server whose data are known by the path `base`, on `port`, and wait until it is up.
+
+    `settings` are those of its configuration that are to be others than a small stack's.
 
     Raises LocalError where its data are of another major version, or it does not come up.
     """
@@ -61,7 +72,7 @@ def start(processes: Processes, base: Path, *, log: Path, port: int, password: s
     data = cluster.make(where, password)
     _clear(data)
     server = Server(port, data, password)
-    settings = {**_SETTINGS, "port": str(port)}
+    given = {**_SETTINGS, **settings, "port": str(port)}
     processes.start(
         Program(
             name=_NAME,
@@ -69,7 +80,7 @@ def start(processes: Processes, base: Path, *, log: Path, port: int, password: s
                 str(where.programs / "postgres"),
                 "-D",
                 str(data),
-                *(part for name, value in settings.items() for part in ("-c", f"{name}={value}")),
+                *(part for name, value in given.items() for part in ("-c", f"{name}={value}")),
             ),
             environment=cluster.environment(),
             folder=where.folder,

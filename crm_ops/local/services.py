@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from crm_ops.base import settings
 from crm_ops.local import credentials, databases, interrupts, lock, ports, postgres, redis
@@ -50,8 +51,12 @@ class Services:
 
 
 @contextmanager
-def up(layout: Layout, *, note: Note) -> Iterator[Services]:
+def up(
+    layout: Layout, *, note: Note, server: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Services]:
     """Start both servers, with an empty database where there is none; stop them at the end.
+
+    `server` are settings of PostgreSQL that are to be others than a small stack's.
 
     Raises LocalError where another process runs this stack or a server does not come up.
     """
@@ -68,6 +73,7 @@ def up(layout: Layout, *, note: Note) -> Iterator[Services]:
             log=layout.logs / "postgresql.log",
             port=ports.kept(layout.ports, "postgresql"),
             password=secrets.postgres,
+            settings=server,
         )
         databases.ensure(database, DATABASE)
         note("PostgreSQL", f"up on port {database.port}")

@@ -32,6 +32,8 @@ _WALKED_MS = 0.0012
 _LOOKED_UP_MS = 0.01
 # A day on one calendar may be another on the next.
 _DAY = timedelta(days=1)
+# Calendars on which no moment is written twice: without a zone, and of a zone without a summer.
+_STEADY = (None, "UTC", "Etc/UTC")
 _UNITS = ("day", "week", "month", "quarter", "year")
 
 
@@ -161,7 +163,7 @@ def _filled(
         if begin is None or not _around(period, begin):
             sure += len(part)
         if sure > question.limit:
-            if at + 1 < len(ordered):
+            if at + 1 < len(ordered) and _zone(question) not in _STEADY:
                 # Where clocks went back, a moment may be in the bucket after its own.
                 rows_ |= kept & there[ordered[at + 1][0]]
             return Found(rows_, _beyond(question, period), passed)
@@ -208,17 +210,22 @@ def _day(text: str | None) -> date | None:
         return None
 
 
+def _zone(question: Question) -> str | None:
+    """The zone whose calendar the order's column is bucketed by; None where it has no zone."""
+    layout = question.layout
+    if not layout.type_of(question.order.column).endswith("with time zone"):
+        return None
+    facet = layout.entity.facets[_calendar(question) or ""]
+    return getattr(facet, "time_zone", None) or layout.counted.catalog.time_zone
+
+
 def _beyond(question: Question, last: Period) -> Condition:
     """What is not past the last period that was reached."""
     layout, order = question.layout, question.order
     bound = last.begins if order.falling else last.ends
     sign = ">=" if order.falling else "<"
-    type_name = layout.type_of(order.column)
-    held = f"%(page_last)s::{type_name}"
-    if type_name.endswith("with time zone"):
-        name = _calendar(question)
-        facet = layout.entity.facets[name or ""]
-        zone = getattr(facet, "time_zone", None) or layout.counted.catalog.time_zone
+    held, zone = f"%(page_last)s::{layout.type_of(order.column)}", _zone(question)
+    if zone is not None:
         held = f"(%(page_last)s::timestamp AT TIME ZONE {sql.literal(zone)})"
     return Condition(f"{column(order.column)} {sign} {held}", {"page_last": bound.isoformat()})
 
