@@ -113,7 +113,7 @@ def read(
         for row in rows:
             typer.echo(msgspec.json.encode(dict(zip(names, row, strict=True))).decode())
     else:
-        output.table(names, rows, numbers=0)
+        output.records(names, rows)
 
 
 def _show(found: inspection.Inspection) -> None:

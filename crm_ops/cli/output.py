@@ -42,6 +42,12 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, numbers:
     typer.echo()
 
 
+def records(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows of the CRM: whole numbers may be keys, and have no commas."""
+    plain = ([str(cell) if type(cell) is int else cell for cell in row] for row in rows)
+    table(headings, plain, numbers=0)
+
+
 def steps(done: Sequence[Step]) -> None:
     """Print the steps of an answer: where, what, how long, and the statement with its values."""
     table(
@@ -94,4 +100,4 @@ def progress() -> Iterator[Report]:
         yield report
 
 
-__all__ = ["Report", "json", "note", "progress", "steps", "table", "text"]
+__all__ = ["Report", "json", "note", "progress", "records", "steps", "table", "text"]

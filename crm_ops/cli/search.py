@@ -75,9 +75,7 @@ def _data(answer: Answer, *, explain: bool) -> dict[str, object]:
 
 def _show(answer: Answer) -> None:
     if answer.rows:
-        headings = list(answer.rows[0])
-        cells = [[_plain(cell) for cell in row.values()] for row in answer.rows]
-        output.table(headings, cells, numbers=0)
+        output.records(list(answer.rows[0]), [list(row.values()) for row in answer.rows])
     for name, facet in answer.facets.items():
         rows: list[tuple[str, object]] = [
             (_named(bucket), bucket.count) for bucket in facet.buckets[:_SHOWN]
@@ -94,11 +92,6 @@ def _show(answer: Answer) -> None:
     )
     if answer.next is not None:
         output.note(f"next page: --after {answer.next}")
-
-
-def _plain(cell: object) -> object:
-    """A key as it is typed, without commas."""
-    return str(cell) if type(cell) is int else cell
 
 
 def _named(bucket: Bucket) -> str:
