@@ -43,8 +43,36 @@ def command(
 
 
 def _show(found: status.Status) -> None:
+    _show_jobs(found)
+    output.table(
+        ("figures", "entity", "exact as of (UTC)", "proved (UTC)", "tenants", "rows"),
+        [
+            (each.kind, each.entity, each.as_of, each.proved_at, each.tenants, each.counted)
+            for each in found.freshness
+        ],
+        numbers=2,
+    )
+    _show_capture(found)
+    _show_audit(found)
+    for name, run in found.jobs.items():
+        if run is not None and run.error:
+            output.note(f"{name}: {run.error}")
+
+
+def _show_jobs(found: status.Status) -> None:
+    never = ("never ran", None, None, None, None, None, None)
+    headings = (
+        "job",
+        "state",
+        "last run (UTC)",
+        "last success (UTC)",
+        "tenants",
+        "rows seen",
+        "figures written",
+        "took ms",
+    )
     rows = [
-        (name, "never ran", None, None, None, None, None, None)
+        (name, *never)
         if run is None
         else (
             name,
@@ -58,28 +86,10 @@ def _show(found: status.Status) -> None:
         )
         for name, run in found.jobs.items()
     ]
-    output.table(
-        (
-            "job",
-            "state",
-            "last run (UTC)",
-            "last success (UTC)",
-            "tenants",
-            "rows seen",
-            "figures written",
-            "took ms",
-        ),
-        rows,
-        numbers=4,
-    )
-    output.table(
-        ("figures", "entity", "exact as of (UTC)", "proved (UTC)", "tenants", "rows"),
-        [
-            (each.kind, each.entity, each.as_of, each.proved_at, each.tenants, each.counted)
-            for each in found.freshness
-        ],
-        numbers=2,
-    )
+    output.table(headings, rows, numbers=4)
+
+
+def _show_capture(found: status.Status) -> None:
     output.table(
         ("changes of", "captured", "oldest not applied (UTC)", "waiting"),
         [
@@ -91,24 +101,22 @@ def _show(found: status.Status) -> None:
     for each in found.capture:
         if each.problem:
             output.note(f"{each.entity}: {each.problem}")
-    if found.audit is not None:
-        output.table(
-            (
-                "audit log",
-                "partitions",
-                "bytes",
-                "rows",
-                "in DEFAULT",
-                "detached",
-                "detached bytes",
-                "runway days",
-            ),
-            [dataclasses.astuple(found.audit)],
-            numbers=7,
-        )
-    for name, run in found.jobs.items():
-        if run is not None and run.error:
-            output.note(f"{name}: {run.error}")
+
+
+def _show_audit(found: status.Status) -> None:
+    if found.audit is None:
+        return
+    headings = (
+        "audit log",
+        "partitions",
+        "bytes",
+        "rows",
+        "in DEFAULT",
+        "detached",
+        "detached bytes",
+        "runway days",
+    )
+    output.table(headings, [dataclasses.astuple(found.audit)], numbers=7)
 
 
 def _show_tenants(found: Sequence[freshness.TenantFreshness]) -> None:
