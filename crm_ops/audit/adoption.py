@@ -33,7 +33,8 @@ _BATCH_ROWS = 5_000
 class Adoption:
     """What is adopted: the months that get a partition, the estimated rows, what is in the way.
 
-    `copied` rows were copied by runs before, None where none has begun.
+    Where something is, no month is known. `copied` rows were copied by runs before, None where none
+    has begun.
     """
 
     table: Relation
@@ -61,7 +62,10 @@ def plan(connection: sa.Connection, table: Relation, policy: Audit, now: datetim
         connection, "SELECT to_regclass(%(name)s)", name=sql.readable(table.quoted)
     ).scalar_one():
         raise errors.ParameterError(f"there is no table {table}")
-    held = _months(connection, table, policy) if not hindrances else set()
+    partitions: set[Month] = set()
+    if not hindrances:
+        partitions = _months(connection, table, policy)
+        partitions.update(months.upcoming(now, policy.months_ahead))
     begun = _rows(connection, "adoption", table).first()
     estimate = sql.run(
         connection,
@@ -72,7 +76,7 @@ def plan(connection: sa.Connection, table: Relation, policy: Audit, now: datetim
         table,
         _named(table, "adopting"),
         _named(table, "before"),
-        tuple(sorted({*held, *months.upcoming(now, policy.months_ahead)})),
+        tuple(sorted(partitions)),
         int(estimate),
         hindrances,
         begun.copied if begun else None,

@@ -1,8 +1,8 @@
 """Where archives lie: a local folder, or an object store; a file is there whole or not at all.
 
 Locally a file is written beside its place, flushed to the disk and renamed. In an object store it
-is one PUT. A credential is given, or found in the environment by the file system itself
-(`FSSPEC_S3_KEY`, `AWS_*`); never in the URL, which stands in logs.
+is one upload, which shows when it is complete. A credential is given, or found in the environment
+by the file system itself (`FSSPEC_S3_KEY`, `AWS_*`); never in the URL, which stands in logs.
 """
 
 from __future__ import annotations

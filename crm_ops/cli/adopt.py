@@ -69,9 +69,10 @@ def _show(made: adoption.Adoption, *, as_json: bool) -> None:
             }
         )
         return
+    reach = f"{months[0]} to {months[-1]}" if months else None
     output.table(
         ("table", "becomes", "months", "copied", "rows"),
-        [(made.table, made.before, f"{months[0]} to {months[-1]}", made.copied, made.rows)],
+        [(made.table, made.before, reach, made.copied, made.rows)],
         numbers=2,
     )
     output.note("rows are PostgreSQL's estimate")

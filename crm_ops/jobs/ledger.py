@@ -55,9 +55,16 @@ class LastRun:
 
 
 def begin(engine: sa.Engine, job: str, request: Request, *, started_by: str, now: datetime) -> int:
-    """Open a run and return its id; runs of this job that were killed are closed as failed."""
+    """Open a run and return its id; runs of this job that never ended are closed as failed."""
     with database.transaction(engine) as connection:
-        sql.run(connection, _sql("close_lost"), job=job, now=now, before=now - LOST_AFTER)
+        sql.run(
+            connection,
+            _sql("close_lost"),
+            job=job,
+            now=now,
+            before=now - LOST_AFTER,
+            airflow=started_by.startswith("airflow "),
+        )
         return int(
             sql.run(
                 connection,

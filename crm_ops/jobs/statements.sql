@@ -53,12 +53,14 @@ SET state = 'failed', finished_at = %(now)s, error = %(error)s, tenants = %(tena
 WHERE id = %(run_id)s AND state = 'running';
 
 -- name: close_lost
--- Closes runs of a job that never ended: their process is gone, or they began before a moment.
+-- Closes runs of a job that never ended: they began before a moment, their process is gone, or
+-- Airflow, which has one run of a job at a time, has begun another.
 UPDATE crm_ops.run
 SET state = 'failed', finished_at = %(now)s,
-    error = 'the run never ended: its process was killed or its machine stopped'
+    error = 'the run never ended: its process was killed, its machine stopped, or Airflow ended it'
 WHERE job = %(job)s AND state = 'running'
-  AND (started_at < %(before)s OR held AND crm_ops.nobody_at(id));
+  AND (started_at < %(before)s OR held AND crm_ops.nobody_at(id)
+       OR %(airflow)s AND started_by LIKE 'airflow %%');
 
 -- name: request_of
 -- What a run was asked to do.

@@ -95,6 +95,19 @@ def test_a_run_that_was_killed_is_closed_as_failed_by_the_next(tools: Tools) -> 
     assert states[other] == ("running", None)
 
 
+def test_a_run_that_airflow_ended_is_closed_by_the_next_in_airflow(tools: Tools) -> None:
+    def begin(job: str, started_by: str) -> int:
+        return ledger.begin(tools.engine, job, Request(), started_by=started_by, now=tools.clock())
+
+    ended = begin("precompute_facets", "airflow scheduled__1")
+    by_hand = begin("precompute_facets", "crm-ops run (a test)")
+    other = begin("warm_caches", "airflow scheduled__1")
+    now = begin("precompute_facets", "airflow scheduled__2")
+
+    found = dict(rows(tools.engine, "SELECT id, state FROM crm_ops.run"))
+    assert found == {ended: "failed", by_hand: "running", other: "running", now: "running"}
+
+
 def test_a_run_that_is_closed_twice_stays_the_same(tools: Tools) -> None:
     run_id = ledger.begin(
         tools.engine, "warm_caches", Request(), started_by="a test", now=tools.clock()
