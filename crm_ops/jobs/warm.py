@@ -13,11 +13,12 @@ from typing import Any
 from crm_ops.base import database, names, results, store
 from crm_ops.base.results import Done
 from crm_ops.fold import aggregates as declared
-from crm_ops.fold import rebuild, verify
+from crm_ops.fold import verify
+from crm_ops.fold.definition import KINDS, Kind
 from crm_ops.fold.rows import Counted
 from crm_ops.jobs import counting, figures, proof, verification
 from crm_ops.jobs.work import Request, Tools, Work
-from crm_ops.publish import latest
+from crm_ops.publish import latest, writer
 from crm_ops.sharing import signing, warm
 from crm_ops.sources import check, tenants
 
@@ -59,8 +60,7 @@ def do(arguments: Mapping[str, Any], tools: Tools, *, dry_run: bool) -> Done:
     parts = [sharing]
     for name in arguments["entities"]:
         counted = counting.entity(tools, name)
-        parts.append(_facets(tools, counted, chosen, dry_run=dry_run))
-        parts.append(_aggregates(tools, counted, chosen, dry_run=dry_run))
+        parts += [_figures(tools, kind, counted, chosen, dry_run=dry_run) for kind in KINDS]
         if not dry_run:
             parts.append(_proved(tools, counted, chosen))
     failed = {tenant for part in parts for tenant in part.failures}
@@ -133,49 +133,51 @@ def _sharing(
     }
 
 
-def _facets(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_run: bool) -> Done:
-    never = counting.never_counted(tools, "facets", counted.name, chosen)
-    found = figures.count("facets", counted, never, tools, dry_run=dry_run)
-    ready = [tenant for tenant in chosen if tenant not in found.failures]
-    keys = [names.facets_key(counted.name, tenant) for tenant in ready]
-    values = size = 0
-    if not dry_run:
-        written = latest.publish(
-            tools.engine,
-            tools.redis,
-            counted,
-            "facets",
-            ready,
-            now=tools.clock(),
-            everything=True,
-            signing_key=tools.signing_key,
-        )
-        values, size = written.values, written.bytes
-    return _published("facets", found, values, size, keys, tools)
-
-
-def _aggregates(tools: Tools, counted: Counted, chosen: Sequence[str], *, dry_run: bool) -> Done:
-    named = list(declared.of_entity(counted))
-    if not named:
+def _figures(
+    tools: Tools, kind: Kind, counted: Counted, chosen: Sequence[str], *, dry_run: bool
+) -> Done:
+    """Publish all figures of a kind, after what was never counted is."""
+    if kind == "aggregates" and not declared.of_entity(counted):
         return Done()
-    never = counting.never_counted(tools, "aggregates", counted.name, chosen)
-    found = figures.count("aggregates", counted, never, tools, dry_run=dry_run)
+    never = counting.never_counted(tools, kind, counted.name, chosen)
+    found = figures.count(kind, counted, never, tools, dry_run=dry_run)
     ready = [tenant for tenant in chosen if tenant not in found.failures]
-    keys = [names.aggregates_key(name, tenant) for name in named for tenant in ready]
-    values = size = 0
+    written = writer.Written()
     if not dry_run:
         written = latest.publish(
             tools.engine,
             tools.redis,
             counted,
-            "aggregates",
+            kind,
             ready,
             now=tools.clock(),
             everything=True,
             signing_key=tools.signing_key,
         )
-        values, size = written.values, written.bytes
-    return _published("aggregates", found, values, size, keys, tools)
+    keys = _keys(kind, counted, ready)
+    with store.translated(tools.redis):
+        present = int(tools.redis.exists(*keys)) if keys else 0
+    return Done(
+        rows_seen=found.rows_seen,
+        figures_written=written.values,
+        failures=found.failures,
+        details={
+            f"{kind}_wanted": len(keys),
+            f"{kind}_present": present,
+            f"{kind}_bytes": written.bytes,
+        },
+    )
+
+
+def _keys(kind: Kind, counted: Counted, chosen: Sequence[str]) -> list[str]:
+    """The keys under which Redis holds the figures of some tenants."""
+    if kind == "facets":
+        return [names.facets_key(counted.name, tenant) for tenant in chosen]
+    return [
+        names.aggregates_key(name, tenant)
+        for name in declared.of_entity(counted)
+        for tenant in chosen
+    ]
 
 
 def _proved(tools: Tools, counted: Counted, chosen: Sequence[str]) -> Done:
@@ -193,19 +195,6 @@ def _proved(tools: Tools, counted: Counted, chosen: Sequence[str]) -> Done:
             "differing_figures": len(found.differences),
             "repaired_tenants": len(found.repaired),
         }
-    )
-
-
-def _published(
-    kind: str, found: rebuild.Rebuilt, values: int, size: int, keys: Sequence[str], tools: Tools
-) -> Done:
-    with store.translated(tools.redis):
-        present = int(tools.redis.exists(*keys)) if keys else 0
-    return Done(
-        rows_seen=found.rows_seen,
-        figures_written=values,
-        failures=found.failures,
-        details={f"{kind}_wanted": len(keys), f"{kind}_present": present, f"{kind}_bytes": size},
     )
 
 
