@@ -58,7 +58,7 @@ def changes(counted: rows.Counted) -> str:
     """
     counting = _counting(counted)
     others = {name: each for name, each in of_entity(counted).items() if name not in counting}
-    parts = list(_scans(counted, rows.changes(), others, total=False))
+    parts = list(_scans(counted, rows.changes(counted), others, total=False))
     if counting:
         parts.append(_of_facets(counting))
     return "\nUNION ALL\n".join(parts)

@@ -57,7 +57,7 @@ def lost(changed: str) -> str:
 def _of_column(counted: rows.Counted, name: str, aggregate: Aggregate, column: str) -> str:
     keys = aggregates.dimensions(counted, {name: aggregate})
     named = [f"k{at}" for at in range(len(keys))]
-    source = rows.changes()
+    source = rows.changes(counted)
     selected = ", ".join(
         [
             f"{rows.tenant(counted)} AS tenant",

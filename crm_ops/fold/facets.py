@@ -29,15 +29,12 @@ def recount(counted: rows.Counted) -> str:
 
 
 def changes(counted: rows.Counted, dimensions: Mapping[str, SingleValued]) -> str:
-    """One SELECT: (tenant, facet, bucket, n) by which the drained changes change the counts.
+    """One SELECT: (tenant, facet, bucket, n) by which the changes in the logs change the counts.
 
     Rows are counted by `dimensions` in the same pass, as if they were facets.
     """
-    linked = [
-        links.changes(counted, name, facet, f"drained_{at}")
-        for at, (name, facet) in enumerate(links.of_entity(counted))
-    ]
-    scans = _scans(counted, rows.changes(), _MOST, dimensions)
+    linked = [links.changes(counted, name, facet) for name, facet in links.of_entity(counted)]
+    scans = _scans(counted, rows.changes(counted), _MOST, dimensions)
     return "\nUNION ALL\n".join([*scans, *linked])
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from crm_ops.base import sql
 from crm_ops.catalog.facets import LinkFacet
+from crm_ops.changes import logs
 from crm_ops.changes.logs import SIGN
 from crm_ops.fold import rows, splits
 
@@ -66,12 +67,13 @@ SELECT EXISTS (
 """
 
 
-def changes(counted: rows.Counted, name: str, facet: LinkFacet, links: str) -> str:
-    """The change of one facet's counts by the changes `drained` and those of its table, `links`."""
+def changes(counted: rows.Counted, name: str, facet: LinkFacet) -> str:
+    """The change of one facet's counts by the changes in the entity's log and in its table's."""
+    own, links = logs.relation(counted.name).quoted, logs.relation(counted.name, name).quoted
     return f"""
   SELECT tenant, {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket,
          sum(there::int - was::int) AS n
-  FROM ({pairs(counted, facet, "drained", links)}) AS pairs
+  FROM ({pairs(counted, facet, own, links)}) AS pairs
   GROUP BY tenant, value
 """
 

@@ -22,9 +22,10 @@ def of(sent: bytes | None) -> BitMap:
 
 def moved(before: BitMap, moves: Iterable[Move]) -> BitMap:
     """A bitmap after `moves`, one after the other; `before` stays as it is."""
-    after = before
+    after = before.copy()
     for went, came in moves:
-        after = (after - BitMap(went)) | BitMap(came)
+        after -= BitMap(went)
+        after |= BitMap(came)
     return after
 
 

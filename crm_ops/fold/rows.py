@@ -9,7 +9,7 @@ from crm_ops.base import sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, Entity
 from crm_ops.catalog.facets import LinkFacet
-from crm_ops.changes.logs import SIGN
+from crm_ops.changes import logs
 from crm_ops.sources import filters
 
 
@@ -82,9 +82,9 @@ def stored(counted: Counted) -> Source:
     return Source(counted.table.quoted, condition(counted))
 
 
-def changes(name: str = "drained") -> Source:
-    """The changes that a part of the statement called `name` took out of the log."""
-    return Source(name, "true", sql.identifier(SIGN))
+def changes(counted: Counted) -> Source:
+    """The changes in the entity's log."""
+    return Source(logs.relation(counted.name).quoted, "true", sql.identifier(logs.SIGN))
 
 
 def tenant(counted: Counted, row: str = "r") -> str:

@@ -1,7 +1,8 @@
 """The SQL that takes an entity's changes out of the log and applies them to its figures, at once.
 
-One statement, so that every change is taken by exactly one fold and is in the figures when it is
-out of the log. Facets and aggregates are both made from the same rows.
+One statement of one snapshot, so that what it reads in the log is what it deletes: every change is
+taken by exactly one fold and is in the figures when it is out of the log. Facets and aggregates are
+both made from the same rows.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     `emptied` the tenants with a count, `gone` the list of [aggregate, tenant] with a group, that is
     zero now; `lost` the list of groups, as in fold/groups.py, to be counted anew.
     """
-    names = ["drained", *(f"drained_{at}" for at in range(len(logs) - 1))]
-    drained = ", ".join(
-        f"{name} AS (DELETE FROM {log.relation.quoted} RETURNING *)"
+    names = [f"taken_{at}" for at in range(len(logs))]
+    taken = ", ".join(
+        f"{name} AS (DELETE FROM {log.relation.quoted} RETURNING 1)"
         for name, log in zip(names, logs, strict=True)
     )
     total = " + ".join(f"(SELECT count(*) FROM {name})" for name in names)
     gained = "SELECT tenant, n AS counted FROM facet_change WHERE facet = ''"
-    parts = [drained, _facets(counted, gained)]
+    parts = [taken, _facets(counted, gained)]
     answer = {**_NOTHING, **_OF_FACETS}
     if aggregates.of_entity(counted):
         parts.append(_aggregates(counted, gained))

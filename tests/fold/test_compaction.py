@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from crm_ops.base import database, sql
+from crm_ops.base import database, sql, statements
 from crm_ops.fold import compaction, refresh, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
@@ -87,6 +87,34 @@ def test_changes_stay_for_readers_until_the_next_compaction(engine: sa.Engine) -
         refresh.fold(engine, shop.counted())
         # Those of the fold that compacted before are gone.
         assert stored(engine) == (whole + 1, 2 * 2 if at == 2 else 2)
+
+
+@pytest.mark.parametrize(("rows", "pending"), [(5, 4096), (5000, 5000)])
+def test_a_set_is_due_once_its_changes_weigh_more_than_its_rows(
+    engine: sa.Engine, rows: int, pending: int
+) -> None:
+    put(engine, [Order(1)])
+    settle(engine)
+    run(engine, f"UPDATE crm_ops.refresh SET counted = {rows}")
+    statement = statements.load("crm_ops.fold", "bitmaps.sql")["due"]
+
+    for weight, expected in ((pending, 0), (pending + 1, 1)):
+        run(engine, f"UPDATE crm_ops.bitmap_set SET pending = {weight} WHERE tenant = '1'")
+        with database.transaction(engine) as connection:
+            found = sql.run(connection, statement, entity=shop.counted().name, rows=1).all()
+        assert len(found) == expected
+
+
+def test_bitmaps_are_stored_as_they_are(engine: sa.Engine) -> None:
+    put(engine, [Order(at) for at in range(5)])
+    settle(engine)
+    with database.transaction(engine) as connection:
+        storage = sql.run(
+            connection,
+            "SELECT attstorage FROM pg_attribute"
+            " WHERE attrelid = 'crm_ops.bitmap'::regclass AND attname = 'bits'",
+        ).scalar_one()
+    assert storage == "e"
 
 
 def test_a_fold_that_dies_while_it_compacts_has_changed_nothing(

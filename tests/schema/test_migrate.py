@@ -16,7 +16,7 @@ from crm_ops.schema import migrate
 EVERYTHING = """
 SELECT concat_ws(' ', n.nspname, c.relname, c.relkind, c.relpersistence, c.reloptions::text,
                  a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
-                 pg_get_expr(d.adbin, d.adrelid))
+                 a.attstorage, pg_get_expr(d.adbin, d.adrelid))
 FROM pg_namespace n
 JOIN pg_class c ON c.relnamespace = n.oid
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
