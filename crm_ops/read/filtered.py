@@ -18,9 +18,9 @@ from crm_ops.read import candidates, catching_up, counts, labels, page, sideways
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.candidates import Choice
 from crm_ops.read.condition import Condition, all_of
-from crm_ops.read.kept import Held, Kept, Labels
+from crm_ops.read.kept import Counts, Held, Kept, Labels
 from crm_ops.read.question import Question
-from crm_ops.read.sideways import Counts, Filtered
+from crm_ops.read.sideways import Filtered
 from crm_ops.read.trips import Ask, since, timed
 
 # As often bitmaps may be made anew between two statements; who is overtaken more counts by SQL.
@@ -42,9 +42,9 @@ def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found
         row = _row(question, asked, ask, steps)
         if asked is None and row is not None and row.set_id is None:
             return _counted(row)
-        newest = (
-            None if row is None or row.set_id is None else catching_up.newest(known, row, steps)
-        )
+        newest = None
+        if row is not None and row.set_id is not None:
+            newest = catching_up.newest(question, known, row, steps)
         if row is None or newest is None:
             held.forget(name, question.tenant)
             return None

@@ -70,7 +70,7 @@ def answer(question: Question, means: Means, steps: list[Step]) -> Found:
             if not row.able or made.short(row):
                 break
             return made.found(row, named)
-        known = catching_up.newest(known, row, steps)
+        known = catching_up.newest(question, known, row, steps)
         if known is None:
             held.forget(name, question.tenant)
             break
