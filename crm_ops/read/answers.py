@@ -8,6 +8,11 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from crm_ops.publish import codec
+
+Counted = Mapping[str, Sequence[codec.Bucket]]
+"""Facet -> its buckets, in no order; '' may have the total."""
+
 Source = Literal["redis", "table", "bitmaps", "sql"]
 """Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
 
@@ -42,12 +47,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search is answered with: rows of (facet, bucket, label, n), and the page's rows.
+    """What a search is answered with: the counts, and the page's rows.
 
     `version` is that of the bitmaps that counted, 0 where SQL did.
     """
 
-    counted: Sequence[Any]
+    counted: Counted
     total: int
     version: int
     as_of: datetime

@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_ops.base import errors
+from crm_ops.publish.codec import Bucket
 from crm_ops.read import catching_up, few, looked, told
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.condition import Condition
@@ -123,11 +124,10 @@ def _by_sql(question: Question, means: Means, steps: list[Step]) -> Found:
 
 def _counted(question: Question, row: sa.Row[Any]) -> Found:
     tally = looked.read(question, row.tally)
-    counted = [
-        (facet, bucket, tally.labels[facet, bucket], n)
+    counted = {
+        facet: [Bucket(bucket, n, tally.labels[facet, bucket]) for bucket, n in each.items()]
         for facet, each in tally.facets.items()
-        for bucket, n in each.items()
-    ]
+    }
     return Found(counted, tally.total, 0, row.now, row.page or ())
 
 

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.fold import positions
+from crm_ops.publish import codec
 from crm_ops.read import candidates, catching_up, extent, labels, looked, moved, page, within
 from crm_ops.read.answers import Found, Step
-from crm_ops.read.buckets import Bucket
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.extent import Extent
 from crm_ops.read.kept import Held, Labels
@@ -85,14 +85,15 @@ class Told:
         tally = looked.read(self.question, row.tally)
         gone = self.surely & positions.of(row.gone)
         left = self.filters.count(gone)
-        counted: list[tuple[str, Bucket, str | None, int]] = []
+        counted: dict[str, list[codec.Bucket]] = {}
         for facet, each in tally.facets.items():
             told, lost = self.counted.facets[facet], left.facets[facet]
+            counted[facet] = []
             for bucket in {**told, **each}:
                 n = told.get(bucket, 0) - lost.get(bucket, 0) + each.get(bucket, 0)
                 place = (facet, bucket)
                 label = named.get(place) if bucket in told else tally.labels[place]
-                counted += [(facet, bucket, label, n)] if n else []
+                counted[facet] += [codec.Bucket(bucket, n, label)] if n else []
         total = len(self.counted.rows) - len(left.rows) + tally.total
         return Found(counted, total, self.known.version, row.now, row.page or ())
 
