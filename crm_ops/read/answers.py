@@ -17,7 +17,7 @@ Source = Literal["redis", "table", "bitmaps", "sql"]
 """Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """One value of a facet, what a person reads for it, and how many rows have it."""
 
@@ -76,7 +76,7 @@ class Answer:
     steps: tuple[Step, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """One line of a report: the value of each dimension, its label, and the figures by name."""
 

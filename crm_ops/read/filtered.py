@@ -19,7 +19,7 @@ from crm_ops.publish.codec import Bucket
 from crm_ops.read import candidates, catching_up, counts, labels, page, sideways
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.candidates import Choice
-from crm_ops.read.condition import Condition, all_of
+from crm_ops.read.condition import Condition
 from crm_ops.read.kept import Counts, Held, Kept, Labels
 from crm_ops.read.question import Question
 from crm_ops.read.sideways import Filtered
@@ -103,7 +103,7 @@ class _Asked:
         rows = [question.rows, *question.filters.values()]
         if found is not None:
             rows.append(candidates.condition(question, self.known, found))
-        paged = _page(question, all_of(rows))
+        paged = page.statement(question, *rows)
         shown = labels.unknown(question.layout, self.known.places, self.named)
         return catching_up.statement(
             question,
@@ -181,7 +181,7 @@ def _counted(row: sa.Row[Any]) -> Found:
 
 def _first(question: Question) -> Condition:
     counted = counts.live(question.layout, question.rows, question.filters)
-    paged = _page(question, all_of([question.rows, *question.filters.values()]))
+    paged = page.statement(question, question.rows, *question.filters.values())
     none = "CASE WHEN made.id IS NULL THEN"
     return catching_up.statement(
         question,
@@ -193,12 +193,6 @@ def _first(question: Question) -> Condition:
         },
         {**counted.values, **paged.values},
     )
-
-
-def _page(question: Question, rows: Condition) -> Condition:
-    if question.limit == 0:
-        return Condition("NULL::json")
-    return page.statement(question.layout, question.order, rows, question.after, question.limit)
 
 
 __all__ = ["answer"]

@@ -18,9 +18,9 @@ import msgspec
 
 from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
-from crm_ops.read import cells, counts, cursor, filtered, narrowed, page
+from crm_ops.read import bulk, cells, counts, cursor, filtered, narrowed, page
 from crm_ops.read.answers import Answer, Bucket, Counted, Facet, Found, Source, Step
-from crm_ops.read.condition import Condition, all_of
+from crm_ops.read.condition import Condition
 from crm_ops.read.cursor import Position
 from crm_ops.read.layout import Layout
 from crm_ops.read.narrowed import Means
@@ -98,7 +98,7 @@ def _told(question: Question, found: Found) -> _Found:
 def live(question: Question) -> Condition:
     """A SELECT of one row: as_of, counts and page of the rows as they are, in one snapshot."""
     counted = counts.live(question.layout, question.rows, question.filters)
-    paged = _paged(question)
+    paged = page.statement(question, question.rows, *question.filters.values())
     return Condition(
         f"SELECT statement_timestamp() AS as_of, ({counted.text}) AS counts,"
         f" ({paged.text}) AS page",
@@ -115,7 +115,7 @@ def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
 
 def _stored(question: Question, version: int) -> Condition:
     """The page, and the stored counts unless their version is `version`."""
-    paged = _paged(question)
+    paged = page.statement(question, question.rows, *question.filters.values())
     return Condition(
         f"""
 SELECT refresh.version, refresh.counted,
@@ -136,13 +136,6 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
             "made_with": question.layout.made_with["facets"],
         },
     )
-
-
-def _paged(question: Question) -> Condition:
-    if question.limit == 0:
-        return Condition("NULL::json")
-    kept = all_of([question.rows, *question.filters.values()])
-    return page.statement(question.layout, question.order, kept, question.after, question.limit)
 
 
 def _figures(
@@ -167,11 +160,10 @@ def _facets(layout: Layout, figures: codec.FacetCounts) -> dict[str, Facet]:
     found = {}
     for name, facet in figures.facets.items():
         without = layout.entity.facets[name].null_label
-        buckets = [
-            Bucket(held.value, without if held.value is None else held.label, held.n)
-            for held in facet.buckets
-        ]
-        found[name] = Facet(tuple(buckets), facet.other)
+        values = [held.value for held in facet.buckets]
+        labels = [without if held.value is None else held.label for held in facet.buckets]
+        buckets = bulk.records(Bucket, values, labels, [held.n for held in facet.buckets])
+        found[name] = Facet(buckets, facet.other)
     return found
 
 

@@ -110,10 +110,7 @@ class Told:
         if self.page is not None:
             also = () if self.shared is None else ("SELECT moved.key FROM moved",)
             rows.append(candidates.condition(question, self.known, self.page, *also))
-        if question.limit == 0:
-            return Condition("NULL::json")
-        kept = all_of(rows)
-        return page.statement(question.layout, question.order, kept, question.after, question.limit)
+        return page.statement(question, *rows)
 
 
 def by_bitmaps(
