@@ -27,15 +27,29 @@ def first(
     prepare: bool = False,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Any:
-    """The first row of a query as `made`, None where it has none.
+    """The first row of a query as `made`, None where it has none; else like `rows`."""
+    found = rows(connection, text, values, made, prepare=prepare, meanwhile=meanwhile)
+    return found[0] if found else None
+
+
+def rows(
+    connection: sa.Connection,
+    text: str,
+    values: Mapping[str, Any],
+    made: RowFactory[Any] = namedtuple_row,
+    *,
+    prepare: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[Any]:
+    """The rows of a query as `made`.
 
     With `prepare` it is planned once for each connection. `meanwhile` is called while the server
     works.
     """
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
-        found = sql.run(connection, text, values).first()
-        return found if found is None or made is namedtuple_row else tuple(found)
+        found = sql.run(connection, text, values).all()
+        return list(found) if made is namedtuple_row else [tuple(row) for row in found]
     if not connection.in_transaction():
         connection.begin()
     try:
@@ -43,7 +57,7 @@ def first(
             with driver.pipeline():
                 cursor.execute(text, values, prepare=prepare)
                 meanwhile()
-            return cursor.fetchone()
+            return cursor.fetchall()
     except psycopg.Error as error:
         lost = driver.closed
         if lost:
@@ -53,4 +67,4 @@ def first(
         ) from error
 
 
-__all__ = ["first"]
+__all__ = ["first", "rows"]

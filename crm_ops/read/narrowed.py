@@ -30,8 +30,11 @@ from crm_ops.sharing.visible import Visible
 Write = Callable[[Question, Visible | None], Condition]
 """Writes a statement for a search as somebody sees it, None: as one who sees all."""
 
-Ask = Callable[[Write], sa.Row[Any]]
-"""Runs what is written, again where rules changed meanwhile, and gives its one row."""
+Ask = Callable[[Write, Callable[[], object]], sa.Row[Any]]
+"""Runs what is written, again where rules changed meanwhile, and gives its one row.
+
+What is given besides may be called while PostgreSQL works.
+"""
 
 # As often a fold may be between two statements; who is overtaken more often counts by SQL.
 _TRIES = 3
@@ -93,7 +96,8 @@ def _asked(
         return few.statement(asked) if made is None else made.statement(named)
 
     try:
-        row = _timed(means.ask, write, _FIRST if known is None else _TOLD, steps)
+        what = _FIRST if known is None else _TOLD
+        row = _timed(means.ask, write, what, steps, lambda: made and made.counted)
     except (errors.DatabaseRefused, errors.SettingsError) as error:
         # The held bitmaps do not know. If more is wrong, the count of the rows says so.
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
@@ -101,7 +105,13 @@ def _asked(
     return made, row
 
 
-def _timed(ask: Ask, write: Write, what: str, steps: list[Step]) -> sa.Row[Any]:
+def _timed(
+    ask: Ask,
+    write: Write,
+    what: str,
+    steps: list[Step],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> sa.Row[Any]:
     """Ask, and note the step."""
     began, written = 0.0, Condition("")
 
@@ -112,7 +122,7 @@ def _timed(ask: Ask, write: Write, what: str, steps: list[Step]) -> sa.Row[Any]:
         began = time.perf_counter()
         return written
 
-    row = ask(noted)
+    row = ask(noted, meanwhile)
     steps.append(Step("postgres", what, since(began), written.text, written.values))
     return row
 

@@ -100,9 +100,9 @@ class Reader:
 
         ask = partial(self._row, asked.tenant)
 
-        def written(write: narrowed.Write) -> sa.Row[Any]:
+        def written(write: narrowed.Write, meanwhile: Callable[[], object]) -> sa.Row[Any]:
             made = write(asked, None)
-            return ask(made.text, made.values)
+            return ask(made.text, made.values, meanwhile=meanwhile)
 
         means = self._means(written, user=False)
         return search.answer(asked, means, ask, signing_key=self._signing_key)
@@ -153,13 +153,14 @@ class Reader:
         asked = seen("true")
         name = asked.layout.counted.name
 
-        def written(write: narrowed.Write) -> sa.Row[Any]:
+        def written(write: narrowed.Write, meanwhile: Callable[[], object]) -> sa.Row[Any]:
             def of(given: visible.Visible) -> tuple[str, Mapping[str, Any]]:
                 made = write(seen(given.condition), given)
                 return made.text, made.values
 
             with database.autocommit(self._engine) as connection:
-                (row,) = access.asked(connection, User(asked.tenant, user), name, of)
+                who = User(asked.tenant, user)
+                (row,) = access.asked(connection, who, name, of, meanwhile=meanwhile)
             return row
 
         def ask(*_: object, **__: object) -> sa.Row[Any]:

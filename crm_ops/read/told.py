@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
@@ -38,7 +39,7 @@ _TEXT_MS = 10.0
 
 @dataclass(frozen=True)
 class Told:
-    """Rows that are `surely` meant and their counts, and rows that are `open`.
+    """Rows that are `surely` meant, and rows that are `open`.
 
     `page` are those among which the page is, None where the index of its order is walked; `shared`
     is a SELECT of keys to be looked at, too, and `most_moved` as many as are worth it.
@@ -48,11 +49,15 @@ class Told:
     known: Held
     filters: Filters
     surely: BitMap
-    counted: Counted
     open: BitMap
     page: candidates.Found | None
     shared: str | None
     most_moved: int
+
+    @cached_property
+    def counted(self) -> Counted:
+        """The counts of the rows that are surely meant."""
+        return self.filters.count(self.surely)
 
     def statement(self, named: Labels) -> Condition:
         """One row: what `filtered` says of the bitmaps, and able, tally, gone, labels, page."""
@@ -123,7 +128,7 @@ def by_bitmaps(
     if filters is None:
         steps.append(Step("process", "bitmaps: a filter begins or ends within a bucket", 0.0))
         return None
-    found = filters.count(seen.surely)
+    sure = len(filters.rows(seen.surely))
     reached = filters.reached()
     open_rows = seen.open & reached
     sql_ms = _TEXT_MS if question.text else _sql_ms(known, len(reached & seen.perhaps))
@@ -131,7 +136,7 @@ def by_bitmaps(
     steps.append(
         Step(
             "process",
-            f"bitmaps: {len(found.rows):,} of {len(known.everything):,} rows surely,"
+            f"bitmaps: {sure:,} of {len(known.everything):,} rows surely,"
             f" {len(open_rows):,} to be looked at; expected: {looked_ms:,.1f} ms, counts by sql"
             f" {'unknown' if question.text else f'{sql_ms:,.1f} ms'}",
             since(began),
@@ -145,9 +150,8 @@ def by_bitmaps(
         known=known,
         filters=filters,
         surely=seen.surely,
-        counted=found,
         open=open_rows,
-        page=_page(question, known, filters.rows(seen.perhaps), found),
+        page=_page(question, known, filters.rows(seen.perhaps), sure),
         shared=given.shared if given is not None and shares else None,
         most_moved=int(max(sql_ms, _TEXT_MS) / _LOOKED_AT_MS),
     )
@@ -166,8 +170,8 @@ def _sql_ms(known: Held, counted: int) -> float:
     return len(known.everything) * _READ_MS + counted * _COUNTED_MS
 
 
-def _page(question: Question, known: Held, kept: BitMap, found: Counted) -> candidates.Found | None:
-    if len(kept) == len(found.rows):
+def _page(question: Question, known: Held, kept: BitMap, sure: int) -> candidates.Found | None:
+    if len(kept) == sure:
         return candidates.choose(question, known, kept).found
     # Which of them are meant is not known, so neither is how far the page reaches.
     whole = candidates.Found(kept, None, 0.0)
