@@ -9,51 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg
 import sqlalchemy as sa
-from psycopg.rows import RowFactory, namedtuple_row, tuple_row
-from sqlalchemy import exc
+from psycopg.rows import tuple_row
 
-from crm_ops.base import sql
+from crm_ops.base import pipelined
 
 
 def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """The first row of a query, None where it has none.
-
-    Asked past SQLAlchemy's result, which costs more than the query; what goes wrong is raised as
-    SQLAlchemy raises it, and a lost connection is not given back to its pool.
-    """
-    found: tuple[Any, ...] | None = _first(connection, text, values, tuple_row)
+    """The first row of a query, None where it has none."""
+    found: tuple[Any, ...] | None = pipelined.first(
+        connection, text, values, tuple_row, prepare=True
+    )
     return found
 
 
-def named(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> Any:
-    """The same row with its columns by name."""
-    return _first(connection, text, values, namedtuple_row)
-
-
-def _first(
-    connection: sa.Connection, text: str, values: Mapping[str, Any], made: RowFactory[Any]
-) -> Any:
-    driver = connection.connection.driver_connection
-    if not isinstance(driver, psycopg.Connection):
-        found = sql.run(connection, text, values).first()
-        return found if found is None or made is namedtuple_row else tuple(found)
-    if not connection.in_transaction():
-        connection.begin()
-    try:
-        with driver.cursor(row_factory=made) as cursor:
-            # A pipeline sends what is to be planned with what is asked: one round trip.
-            with driver.pipeline():
-                cursor.execute(text, values, prepare=True)
-            return cursor.fetchone()
-    except psycopg.Error as error:
-        lost = driver.closed
-        if lost:
-            connection.invalidate(error)
-        raise exc.DBAPIError.instance(
-            text, dict(values), error, psycopg.Error, connection_invalidated=lost
-        ) from error
-
-
-__all__ = ["named", "row"]
+__all__ = ["row"]

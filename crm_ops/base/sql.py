@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult
 
 from crm_ops.base import errors
+
+# The names that statements are written of are the same ones again and again.
+_NAMES = 4_096
 
 _PART = re.compile(r'"((?:[^"]|"")+)"|([^".]+)')
 
@@ -26,6 +30,7 @@ class Relation:
     name: str
 
     @classmethod
+    @lru_cache(_NAMES)
     def parse(cls, text: str) -> Relation:
         """Read `schema.table`; a part that holds a dot or a quote is written in double quotes."""
         parts, at = [], 0
@@ -58,6 +63,7 @@ def usable(name: str) -> bool:
     return _holdable(name) and 0 < len(name.encode()) < 64
 
 
+@lru_cache(_NAMES)
 def identifier(name: str) -> str:
     """`name` as a quoted SQL identifier; refuses what PostgreSQL would cut or cannot hold."""
     if not usable(name):

@@ -7,14 +7,14 @@ no grant.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, prepared, sql
+from crm_ops.base import database, errors, pipelined, prepared, sql
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.read import values
 from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
@@ -123,21 +123,31 @@ class Access:
         user: User,
         entity: str,
         write: Callable[[Visible], tuple[str, Mapping[str, Any]]],
+        *,
+        meanwhile: Callable[[], object] | None = None,
     ) -> list[sa.Row[Any]]:
-        """The same of a query whose values follow from the condition, too."""
+        """The same of a query whose values follow from the condition, too.
+
+        With `meanwhile`, which is called while PostgreSQL works, its columns have names of their
+        own.
+        """
         self._require_key(user)
         given = self.visible(connection, user, entity)
         with self._reading(connection, user.tenant, entity):
             for _ in range(_TRIES):
                 text, values = write(given)
                 # Also where the query finds nothing there is a row, which says whether it counts.
-                found = sql.run(
-                    connection,
+                current = (
                     f"SELECT v.visible_current, q.* FROM (SELECT {given.current}) AS v"
                     " (visible_current) LEFT JOIN LATERAL"
-                    f" (SELECT true AS visible_there, w.* FROM ({text}) AS w) AS q ON true",
-                    {**given.values, **values},
-                ).all()
+                    f" (SELECT true AS visible_there, w.* FROM ({text}) AS w) AS q ON true"
+                )
+                bound = {**given.values, **values}
+                found: Sequence[sa.Row[Any]]
+                if meanwhile is None:
+                    found = sql.run(connection, current, bound).all()
+                else:
+                    found = pipelined.rows(connection, current, bound, meanwhile=meanwhile)
                 if found[0].visible_current:
                     return [row for row in found if row.visible_there]
                 found_now = self._viewer(connection, user, entity)

@@ -8,11 +8,16 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+from crm_ops.publish import codec
+
+Counted = Mapping[str, Sequence[codec.Bucket]]
+"""Facet -> its buckets, in no order; '' may have the total."""
+
 Source = Literal["redis", "table", "bitmaps", "sql"]
 """Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Bucket:
     """One value of a facet, what a person reads for it, and how many rows have it."""
 
@@ -42,12 +47,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search is answered with: rows of (facet, bucket, label, n), and the page's rows.
+    """What a search is answered with: the counts, and the page's rows.
 
     `version` is that of the bitmaps that counted, 0 where SQL did.
     """
 
-    counted: Sequence[Any]
+    counted: Counted
     total: int
     version: int
     as_of: datetime
@@ -71,7 +76,7 @@ class Answer:
     steps: tuple[Step, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Group:
     """One line of a report: the value of each dimension, its label, and the figures by name."""
 

@@ -16,6 +16,7 @@ from crm_ops.base.names import (
     MOMENT,
     REFRESH,
 )
+from crm_ops.catalog.facets import LinkFacet
 from crm_ops.read import kept
 from crm_ops.read.answers import Step
 from crm_ops.read.condition import Condition
@@ -88,7 +89,9 @@ CROSS JOIN LATERAL (
     )
 
 
-def newest(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held | None:
+def newest(
+    question: Question, known: Held | None, row: sa.Row[Any], steps: list[Step]
+) -> Held | None:
     """The bitmaps as of the row's moment; None where they have not as many rows as they should."""
     if known is not None and row.caught_up and row.version == known.version:
         return known
@@ -97,7 +100,9 @@ def newest(known: Held | None, row: sa.Row[Any], steps: list[Step]) -> Held | No
     if known is not None and row.caught_up:
         found = kept.moved(known, row.version, changes)
     else:
-        found = kept.whole(row.set_id, row.version, whole, changes)
+        facets = question.layout.entity.facets
+        single = [name for name, each in facets.items() if not isinstance(each, LinkFacet)]
+        found = kept.whole(row.set_id, row.version, whole, changes, single)
     what = f"bitmaps: {len(whole):,} read, {len(changes):,} changes"
     if found is None:
         what = f"{what}; they are given up, their rows are not as many as were counted"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm_ops.read import counts, looked, page
-from crm_ops.read.condition import Condition, all_of
+from crm_ops.read.condition import Condition
 from crm_ops.read.question import Question
 
 # They fit into the memory that PostgreSQL gives a statement by default.
@@ -66,12 +66,7 @@ def _either(of_few: Condition, of_many: Condition) -> Condition:
 
 
 def _page(question: Question, rows: Condition, table: str) -> Condition:
-    if question.limit == 0:
-        return Condition("NULL::json")
-    kept = all_of([rows, *question.filters.values()])
-    return page.statement(
-        question.layout, question.order, kept, question.after, question.limit, table=table
-    )
+    return page.statement(question, rows, *question.filters.values(), table=table)
 
 
 __all__ = ["Parts", "parts", "statement"]

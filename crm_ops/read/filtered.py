@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any
 
 import sqlalchemy as sa
 
 from crm_ops.base import errors
+from crm_ops.publish.codec import Bucket
 from crm_ops.read import candidates, catching_up, counts, labels, page, sideways
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.candidates import Choice
-from crm_ops.read.condition import Condition, all_of
-from crm_ops.read.kept import Held, Kept, Labels
+from crm_ops.read.condition import Condition
+from crm_ops.read.kept import Counts, Held, Kept, Labels
 from crm_ops.read.question import Question
-from crm_ops.read.sideways import Counts, Filtered
+from crm_ops.read.sideways import Filtered
 from crm_ops.read.trips import Ask, since, timed
 
 # As often bitmaps may be made anew between two statements; who is overtaken more counts by SQL.
@@ -42,9 +44,9 @@ def answer(question: Question, held: Kept, ask: Ask, steps: list[Step]) -> Found
         row = _row(question, asked, ask, steps)
         if asked is None and row is not None and row.set_id is None:
             return _counted(row)
-        newest = (
-            None if row is None or row.set_id is None else catching_up.newest(known, row, steps)
-        )
+        newest = None
+        if row is not None and row.set_id is not None:
+            newest = catching_up.newest(question, known, row, steps)
         if row is None or newest is None:
             held.forget(name, question.tenant)
             return None
@@ -67,7 +69,9 @@ def _row(
     if asked is None:
         return timed(ask, _first(question), _FIRST, steps)
     try:
-        return timed(ask, asked.statement(), asked.what, steps)
+        # Counted while PostgreSQL looks for the page.
+        asking = partial(ask, meanwhile=lambda: asked.counts)
+        return timed(asking, asked.statement(), asked.what, steps)
     except (errors.DatabaseRefused, errors.SettingsError) as error:
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
         return None
@@ -88,13 +92,18 @@ class _Asked:
         how = "along the index of its order" if self.choice.found is None else "by its rows' keys"
         return f"page {how}, and what changed in the bitmaps"
 
+    @cached_property
+    def counts(self) -> Counts:
+        """The counts of what is known, which seldom anything changed."""
+        return sideways.count(self.question, self.known, self.filtered)
+
     def statement(self) -> Condition:
         """The page, labels, and what changed."""
         question, found = self.question, self.choice.found
         rows = [question.rows, *question.filters.values()]
         if found is not None:
             rows.append(candidates.condition(question, self.known, found))
-        paged = _page(question, all_of(rows))
+        paged = page.statement(question, *rows)
         shown = labels.unknown(question.layout, self.known.places, self.named)
         return catching_up.statement(
             question,
@@ -141,19 +150,20 @@ def _served(
             return None
     began = time.perf_counter()
     filtered = asked.filtered
-    if newest is not asked.known:
+    if newest is asked.known:
+        counted = asked.counts
+    else:
         filtered = sideways.filtered(question, newest) or filtered
-    counted = sideways.count(question, newest, filtered)
-    if any(place not in asked.named for place in labels.wanted(question.layout, counted)):
-        return None
+        counted = sideways.count(question, newest, filtered)
+        if any(place not in asked.named for place in labels.wanted(question.layout, counted)):
+            return None
     sql_ms = _sql_ms(question, filtered, counted)
     what = f"bitmaps: every facet counted; expected by sql: {sql_ms:,.1f} ms"
     steps.append(Step("process", what, since(began)))
-    figures = [
-        (facet, bucket, asked.named.get((facet, bucket)), n)
+    figures = {
+        facet: [Bucket(bucket, n, asked.named.get((facet, bucket))) for bucket, n in each.items()]
         for facet, each in counted.items()
-        for bucket, n in each.items()
-    ]
+    }
     return Found(figures, len(filtered.rows), newest.version, row.as_of, row.page or ())
 
 
@@ -165,13 +175,13 @@ def _sql_ms(question: Question, filtered: Filtered, counted: Counts) -> float:
 
 
 def _counted(row: sa.Row[Any]) -> Found:
-    total = next(n for facet, _, _, n in row.counts if facet == "")
-    return Found(row.counts, total, 0, row.now, row.page or ())
+    counted = counts.read(row.counts)
+    return Found(counted, counts.total(counted), 0, row.now, row.page or ())
 
 
 def _first(question: Question) -> Condition:
     counted = counts.live(question.layout, question.rows, question.filters)
-    paged = _page(question, all_of([question.rows, *question.filters.values()]))
+    paged = page.statement(question, question.rows, *question.filters.values())
     none = "CASE WHEN made.id IS NULL THEN"
     return catching_up.statement(
         question,
@@ -183,12 +193,6 @@ def _first(question: Question) -> Condition:
         },
         {**counted.values, **paged.values},
     )
-
-
-def _page(question: Question, rows: Condition) -> Condition:
-    if question.limit == 0:
-        return Condition("NULL::json")
-    return page.statement(question.layout, question.order, rows, question.after, question.limit)
 
 
 __all__ = ["answer"]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from threading import Lock
 
 from pyroaring import BitMap
 
 from crm_ops.fold import positions
+from crm_ops.read import codes
+from crm_ops.read.codes import Codes
 
 MOST_BYTES = 256 * 1024 * 1024
 
@@ -30,69 +32,104 @@ Labels = dict[Place, str | None]
 Places = Mapping[str, Mapping[str | None, BitMap]]
 """Facet -> bucket -> rows; the facet '' has all rows in its bucket None."""
 
+Counts = Mapping[str, Mapping[str | None, int]]
+"""Facet -> bucket -> how many rows it has."""
+
 Change = tuple[str, str | None, int, Sequence[int], Sequence[int]]
 """Facet, bucket, how many rows are in it after, and the positions of those that went and came."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """The bitmaps of one tenant and entity; `bytes` is about what they take."""
+    """The bitmaps of one tenant and entity, how many rows each has, and codes where they pay.
+
+    `bytes` is about what the bitmaps take.
+    """
 
     set_id: int
     version: int
     places: Places = field(repr=False)
+    counts: Counts = field(repr=False)
     bytes: int
+    codes: Mapping[str, Codes] = field(repr=False)
 
     @property
     def everything(self) -> BitMap:
         """All rows of the tenant."""
         return self.places.get("", {}).get(None, BitMap())
 
+    @property
+    def all_bytes(self) -> int:
+        """About what all of it takes."""
+        return self.bytes + sum(each.bytes for each in self.codes.values())
+
 
 def whole(
     set_id: int,
     version: int,
     bitmaps: Iterable[tuple[str, str | None, int, str]],
-    changes: Iterable[Change],
+    changes: Sequence[Change],
+    single: Collection[str],
 ) -> Held | None:
     """A set at `version`: its bitmaps as they were written, and what happened since.
 
     A bitmap is (facet, bucket, how many rows are in it at `version`, hexadecimal digits). None
-    where one has not as many rows.
+    where one has not as many rows. Of a `single` facet each row has one bucket.
     """
     places: dict[str, dict[str | None, BitMap]] = {}
-    expected: dict[Place, int] = {}
+    counts: dict[str, dict[str | None, int]] = {}
     size = 0
     for facet, bucket, n, digits in bitmaps:
         bits = bytes.fromhex(digits)
         places.setdefault(facet, {})[bucket] = BitMap.deserialize(bits)
-        expected[facet, bucket] = n
+        counts.setdefault(facet, {})[bucket] = n
         size += len(bits)
-    return _moved(Held(set_id, version, places, size), changes, expected)
+    made = {name: codes.make(places.get(name, {})) for name in single}
+    coded = {name: each for name, each in made.items() if each is not None}
+    found = moved(Held(set_id, version, places, counts, size, coded), version, changes)
+    return None if found is None or not _right(found, found.counts) else found
 
 
-def moved(held: Held, version: int, changes: Iterable[Change]) -> Held | None:
+def moved(held: Held, version: int, changes: Sequence[Change]) -> Held | None:
     """`held` after the changes, in their order, up to `version`.
 
     None where a bitmap then has not as many rows as it should: what was held is not right.
     """
-    return _moved(replace(held, version=version), changes, {})
-
-
-def _moved(held: Held, changes: Iterable[Change], expected: dict[Place, int]) -> Held | None:
-    places: dict[str, Mapping[str | None, BitMap]] = dict(held.places)
+    places, counts = dict(held.places), dict(held.counts)
     after: dict[str, dict[str | None, BitMap]] = {}
+    expected: dict[str, dict[str | None, int]] = {}
     size = held.bytes
     for facet, bucket, n, went, came in changes:
         if facet not in after:
             places[facet] = after[facet] = dict(places.get(facet, {}))
+            expected[facet] = {}
         before = after[facet].get(bucket, BitMap())
         after[facet][bucket] = positions.moved(before, [(went, came)])
-        expected[facet, bucket] = n
+        expected[facet][bucket] = n
         size += 2 * len(came)
-    if any(len(places[facet][bucket]) != n for (facet, bucket), n in expected.items()):
-        return None
-    return replace(held, places=places, bytes=size)
+    counts |= {facet: {**counts.get(facet, {}), **each} for facet, each in expected.items()}
+    coded = _coded(held.codes, changes)
+    made = Held(held.set_id, version, places, counts, size, coded)
+    return made if _right(made, expected) else None
+
+
+def _right(held: Held, expected: Counts) -> bool:
+    """Whether the bitmaps have as many rows as they should."""
+    return all(
+        len(held.places[facet][bucket]) == n
+        for facet, each in expected.items()
+        for bucket, n in each.items()
+    )
+
+
+def _coded(held: Mapping[str, Codes], changes: Sequence[Change]) -> Mapping[str, Codes]:
+    """The codes after the changes."""
+    came: dict[str, list[tuple[str | None, Sequence[int]]]] = {}
+    for facet, bucket, _, _, rows in changes:
+        if facet in held and rows:
+            came.setdefault(facet, []).append((bucket, rows))
+    after = {name: codes.moved(held[name], rows) for name, rows in came.items()}
+    return {name: each for name in held if (each := after.get(name, held[name])) is not None}
 
 
 class Kept:
@@ -131,7 +168,7 @@ class Kept:
                 return
             self._drop(entity, tenant)
             self._held[entity, tenant] = held
-            self._bytes += held.bytes
+            self._bytes += held.all_bytes
             while self._bytes > self._most and len(self._held) > 1:
                 self._drop(*next(iter(self._held)))
 
@@ -142,7 +179,7 @@ class Kept:
 
     def _drop(self, entity: str, tenant: str) -> None:
         gone = self._held.pop((entity, tenant), None)
-        self._bytes -= 0 if gone is None else gone.bytes
+        self._bytes -= 0 if gone is None else gone.all_bytes
 
 
 __all__ = ["MOST_BYTES", "Change", "Held", "Kept", "Labels", "Place", "Places", "moved", "whole"]

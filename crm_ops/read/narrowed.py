@@ -15,6 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_ops.base import errors
+from crm_ops.publish.codec import Bucket
 from crm_ops.read import catching_up, few, looked, told
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.condition import Condition
@@ -29,8 +30,11 @@ from crm_ops.sharing.visible import Visible
 Write = Callable[[Question, Visible | None], Condition]
 """Writes a statement for a search as somebody sees it, None: as one who sees all."""
 
-Ask = Callable[[Write], sa.Row[Any]]
-"""Runs what is written, again where rules changed meanwhile, and gives its one row."""
+Ask = Callable[[Write, Callable[[], object]], sa.Row[Any]]
+"""Runs what is written, again where rules changed meanwhile, and gives its one row.
+
+What is given besides may be called while PostgreSQL works.
+"""
 
 # As often a fold may be between two statements; who is overtaken more often counts by SQL.
 _TRIES = 3
@@ -70,7 +74,7 @@ def answer(question: Question, means: Means, steps: list[Step]) -> Found:
             if not row.able or made.short(row):
                 break
             return made.found(row, named)
-        known = catching_up.newest(known, row, steps)
+        known = catching_up.newest(question, known, row, steps)
         if known is None:
             held.forget(name, question.tenant)
             break
@@ -92,7 +96,8 @@ def _asked(
         return few.statement(asked) if made is None else made.statement(named)
 
     try:
-        row = _timed(means.ask, write, _FIRST if known is None else _TOLD, steps)
+        what = _FIRST if known is None else _TOLD
+        row = _timed(means.ask, write, what, steps, lambda: made and made.counted)
     except (errors.DatabaseRefused, errors.SettingsError) as error:
         # The held bitmaps do not know. If more is wrong, the count of the rows says so.
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
@@ -100,7 +105,13 @@ def _asked(
     return made, row
 
 
-def _timed(ask: Ask, write: Write, what: str, steps: list[Step]) -> sa.Row[Any]:
+def _timed(
+    ask: Ask,
+    write: Write,
+    what: str,
+    steps: list[Step],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> sa.Row[Any]:
     """Ask, and note the step."""
     began, written = 0.0, Condition("")
 
@@ -111,7 +122,7 @@ def _timed(ask: Ask, write: Write, what: str, steps: list[Step]) -> sa.Row[Any]:
         began = time.perf_counter()
         return written
 
-    row = ask(noted)
+    row = ask(noted, meanwhile)
     steps.append(Step("postgres", what, since(began), written.text, written.values))
     return row
 
@@ -123,11 +134,10 @@ def _by_sql(question: Question, means: Means, steps: list[Step]) -> Found:
 
 def _counted(question: Question, row: sa.Row[Any]) -> Found:
     tally = looked.read(question, row.tally)
-    counted = [
-        (facet, bucket, tally.labels[facet, bucket], n)
+    counted = {
+        facet: [Bucket(bucket, n, tally.labels[facet, bucket]) for bucket, n in each.items()]
         for facet, each in tally.facets.items()
-        for bucket, n in each.items()
-    ]
+    }
     return Found(counted, tally.total, 0, row.now, row.page or ())
 
 

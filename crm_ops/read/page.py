@@ -6,10 +6,11 @@ the first does not fill the page, so that a plain index serves both directions.
 
 from __future__ import annotations
 
-from crm_ops.read.condition import Condition
+from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.cursor import Position
 from crm_ops.read.layout import Layout, column
 from crm_ops.read.order import Order
+from crm_ops.read.question import Question
 
 
 def columns(layout: Layout) -> list[str]:
@@ -17,21 +18,17 @@ def columns(layout: Layout) -> list[str]:
     return list(dict.fromkeys((layout.entity.key, *layout.entity.search.columns)))
 
 
-def statement(
-    layout: Layout,
-    order: Order,
-    rows: Condition,
-    after: Position | None,
-    limit: int,
-    *,
-    table: str | None = None,
-) -> Condition:
-    """A SELECT of (cells, at_value, at_key): one row more than `limit`, if there is one.
+def statement(question: Question, *kept: Condition, table: str | None = None) -> Condition:
+    """A SELECT of (cells, at_value, at_key): one row more than the limit, if there is one.
 
     `cells` is a JSON array of texts; `at_value` and `at_key` are the row's place in the order. The
-    rows are those of the entity's table, or of the `table` that has the same columns.
+    rows are those that are `kept`, of the entity's table or of the `table` that has the same
+    columns. Without a limit no row is read.
     """
-    table = table or layout.table
+    if question.limit == 0:
+        return Condition("NULL::json")
+    layout, order, after, limit = question.layout, question.order, question.after, question.limit
+    rows, table = all_of(kept), table or layout.table
     if order.column == layout.entity.key:
         return _by_key(layout, order, rows, after, limit, table)
     value = column(order.column)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Literal
 
 Unit = Literal["day", "week", "month", "quarter", "year"]
@@ -34,6 +35,7 @@ class Period:
     ends: date
 
 
+@lru_cache(4_096)
 def parse(name: str) -> Period | None:
     """The period of that name; None where Python's calendar has none."""
     match = _NAME.fullmatch(name)

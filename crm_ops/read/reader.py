@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import database, errors, prepared, sql, store
+from crm_ops.base import database, errors, pipelined, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
 from crm_ops.read import layout, narrowed, question, reports, search
@@ -98,12 +98,11 @@ class Reader:
             return self._seen_by(str(as_user), make)
         asked = make(None)
 
-        def ask(statement: str, values: Mapping[str, Any]) -> sa.Row[Any]:
-            return self._row(asked.tenant, statement, values)
+        ask = partial(self._row, asked.tenant)
 
-        def written(write: narrowed.Write) -> sa.Row[Any]:
+        def written(write: narrowed.Write, meanwhile: Callable[[], object]) -> sa.Row[Any]:
             made = write(asked, None)
-            return ask(made.text, made.values)
+            return ask(made.text, made.values, meanwhile=meanwhile)
 
         means = self._means(written, user=False)
         return search.answer(asked, means, ask, signing_key=self._signing_key)
@@ -139,9 +138,7 @@ class Reader:
             now=self._clock(),
         )
 
-        def ask(statement: str, values: Mapping[str, Any], *, often: bool = False) -> sa.Row[Any]:
-            return self._row(asked.tenant, statement, values, often=often)
-
+        ask = partial(self._row, asked.tenant)
         return reports.answer(asked, ask, partial(ask, often=True))
 
     def _seen_by(self, user: str, make: Callable[[Visible | None], Question]) -> Answer:
@@ -156,16 +153,17 @@ class Reader:
         asked = seen("true")
         name = asked.layout.counted.name
 
-        def written(write: narrowed.Write) -> sa.Row[Any]:
+        def written(write: narrowed.Write, meanwhile: Callable[[], object]) -> sa.Row[Any]:
             def of(given: visible.Visible) -> tuple[str, Mapping[str, Any]]:
                 made = write(seen(given.condition), given)
                 return made.text, made.values
 
             with database.autocommit(self._engine) as connection:
-                (row,) = access.asked(connection, User(asked.tenant, user), name, of)
+                who = User(asked.tenant, user)
+                (row,) = access.asked(connection, who, name, of, meanwhile=meanwhile)
             return row
 
-        def ask(_statement: str, _values: Mapping[str, Any]) -> sa.Row[Any]:
+        def ask(*_: object, **__: object) -> sa.Row[Any]:
             raise AssertionError("what a user may not see would be counted")
 
         means = self._means(written, user=True)
@@ -193,7 +191,14 @@ class Reader:
         raise errors.ParameterError("no tenant is named; say whose rows are searched")
 
     def _row(
-        self, tenant: str, statement: str, values: Mapping[str, Any], *, often: bool = False
+        self,
+        tenant: str,
+        statement: str,
+        values: Mapping[str, Any],
+        /,
+        *,
+        often: bool = False,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> sa.Row[Any]:
         """The one row of a statement, in one round trip; as the tenant where policies ask.
 
@@ -210,18 +215,19 @@ class Reader:
                     tenant=tenant,
                 )
                 return sql.run(connection, statement, values).one()
+
+        def once() -> sa.Row[Any]:
+            with database.autocommit(self._engine) as connection:
+                found: sa.Row[Any] = pipelined.first(
+                    connection, statement, values, prepare=often, meanwhile=meanwhile
+                )
+                return found
+
         try:
-            return self._once(statement, values, often=often)
+            return once()
         except errors.DatabaseUnavailable:
             # A connection that was kept may have died meanwhile; to read twice does no harm.
-            return self._once(statement, values, often=often)
-
-    def _once(self, statement: str, values: Mapping[str, Any], *, often: bool) -> sa.Row[Any]:
-        with database.autocommit(self._engine) as connection:
-            if often:
-                found: sa.Row[Any] = prepared.named(connection, statement, values)
-                return found
-            return sql.run(connection, statement, values).one()
+            return once()
 
 
 __all__ = ["Filters", "Reader", "Value"]

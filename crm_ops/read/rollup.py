@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 from crm_ops.base import errors, sql
 from crm_ops.catalog.facets import DateFacet
@@ -33,6 +34,7 @@ _CUT: dict[Unit, str] = {
 }
 
 
+@lru_cache(256)
 def bucket(held: str, unit: Unit, wanted: Unit) -> str:
     """The name of the `wanted` unit's bucket that the bucket `held` of `unit` lies in."""
     if unit == wanted:

@@ -18,9 +18,9 @@ import msgspec
 
 from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
-from crm_ops.read import cells, counts, cursor, filtered, narrowed, page
-from crm_ops.read.answers import Answer, Bucket, Facet, Found, Source, Step
-from crm_ops.read.condition import Condition, all_of
+from crm_ops.read import bulk, cells, counts, cursor, filtered, narrowed, page
+from crm_ops.read.answers import Answer, Bucket, Counted, Facet, Found, Source, Step
+from crm_ops.read.condition import Condition
 from crm_ops.read.cursor import Position
 from crm_ops.read.layout import Layout
 from crm_ops.read.narrowed import Means
@@ -75,7 +75,8 @@ def _precomputed(
         return None
     if held is not None and held.version == row.version:
         return msgspec.structs.replace(held, as_of=row.as_of), "redis", row.page or ()
-    figures = _figures(question, row.counts, row.as_of, row.counted, row.version)
+    counted = counts.read(row.counts)
+    figures = _figures(question, counted, row.as_of, row.counted, row.version)
     if not _fresh(question, figures.as_of) or not consistent(figures, layout.entity):
         return None
     return figures, "table", row.page or ()
@@ -97,7 +98,7 @@ def _told(question: Question, found: Found) -> _Found:
 def live(question: Question) -> Condition:
     """A SELECT of one row: as_of, counts and page of the rows as they are, in one snapshot."""
     counted = counts.live(question.layout, question.rows, question.filters)
-    paged = _paged(question)
+    paged = page.statement(question, question.rows, *question.filters.values())
     return Condition(
         f"SELECT statement_timestamp() AS as_of, ({counted.text}) AS counts,"
         f" ({paged.text}) AS page",
@@ -107,13 +108,14 @@ def live(question: Question) -> Condition:
 
 def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
     row = timed(ask, live(question), "page and counts of the rows themselves", steps)
-    total = next(n for facet, _, _, n in row.counts if facet == "")
-    return _figures(question, row.counts, row.as_of, total, 0), "sql", row.page or ()
+    counted = counts.read(row.counts)
+    total = counts.total(counted)
+    return _figures(question, counted, row.as_of, total, 0), "sql", row.page or ()
 
 
 def _stored(question: Question, version: int) -> Condition:
     """The page, and the stored counts unless their version is `version`."""
-    paged = _paged(question)
+    paged = page.statement(question, question.rows, *question.filters.values())
     return Condition(
         f"""
 SELECT refresh.version, refresh.counted,
@@ -136,22 +138,10 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
     )
 
 
-def _paged(question: Question) -> Condition:
-    if question.limit == 0:
-        return Condition("NULL::json")
-    kept = all_of([question.rows, *question.filters.values()])
-    return page.statement(question.layout, question.order, kept, question.after, question.limit)
-
-
 def _figures(
-    question: Question, counted: Sequence[Any], as_of: datetime, total: int, version: int
+    question: Question, counted: Counted, as_of: datetime, total: int, version: int
 ) -> codec.FacetCounts:
-    declared = question.layout.entity.facets
-    buckets: dict[str, list[codec.Bucket]] = {name: [] for name in declared}
-    for facet, value, label, n in counted:
-        # The total is no facet, and one that the catalog no longer declares is not served.
-        if facet in buckets:
-            buckets[facet].append(codec.Bucket(value, n, label))
+    # One that the catalog no longer declares is not served.
     return codec.FacetCounts(
         entity=question.layout.counted.name,
         tenant=question.tenant,
@@ -159,19 +149,22 @@ def _figures(
         version=version,
         as_of=as_of,
         total=total,
-        facets={name: facets.shown(declared[name], found) for name, found in buckets.items()},
+        facets={
+            name: facets.shown(facet, counted.get(name, ()))
+            for name, facet in question.layout.entity.facets.items()
+        },
     )
 
 
 def _facets(layout: Layout, figures: codec.FacetCounts) -> dict[str, Facet]:
-    def bucket(name: str, held: codec.Bucket) -> Bucket:
-        label = layout.entity.facets[name].null_label if held.value is None else held.label
-        return Bucket(held.value, label, held.n)
-
-    return {
-        name: Facet(tuple(bucket(name, held) for held in facet.buckets), facet.other)
-        for name, facet in figures.facets.items()
-    }
+    found = {}
+    for name, facet in figures.facets.items():
+        without = layout.entity.facets[name].null_label
+        values = [held.value for held in facet.buckets]
+        labels = [without if held.value is None else held.label for held in facet.buckets]
+        buckets = bulk.records(Bucket, values, labels, [held.n for held in facet.buckets])
+        found[name] = Facet(buckets, facet.other)
+    return found
 
 
 def _page(

@@ -10,7 +10,7 @@ from pyroaring import BitMap
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.read import buckets
 from crm_ops.read.buckets import Bucket
-from crm_ops.read.kept import Held
+from crm_ops.read.kept import Counts, Held
 from crm_ops.read.question import Question
 
 
@@ -20,10 +20,6 @@ class Filtered:
 
     rows: BitMap
     by_facet: Mapping[str, BitMap]
-
-
-Counts = Mapping[str, Mapping[Bucket, int]]
-"""Facet -> bucket -> rows that the other facets' filters keep; buckets without any are left out."""
 
 
 def filtered(question: Question, held: Held) -> Filtered | None:
@@ -40,7 +36,7 @@ def filtered(question: Question, held: Held) -> Filtered | None:
 
 
 def count(question: Question, held: Held, kept: Filtered) -> Counts:
-    """The counts of every facet."""
+    """How many rows of each facet's buckets the other filters keep; none are left out."""
     return {
         name: _by_bucket(
             question, held, name, kept.rows if name not in kept.by_facet else others(kept, name)
@@ -72,7 +68,10 @@ def all_of(kept: Mapping[str, BitMap]) -> BitMap | None:
 def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -> dict[Bucket, int]:
     there = held.places.get(name, {})
     if rows is None or len(rows) == len(held.everything):
-        return {bucket: n for bucket, each in there.items() if (n := len(each))}
+        return {bucket: n for bucket, n in held.counts.get(name, {}).items() if n}
+    codes = held.codes.get(name)
+    if codes is not None and codes.suits(rows):
+        return codes.count(rows)
     left = len(rows)
     several = isinstance(question.layout.entity.facets[name], LinkFacet)
     found: dict[Bucket, int] = {}
@@ -87,4 +86,4 @@ def _by_bucket(question: Question, held: Held, name: str, rows: BitMap | None) -
     return found
 
 
-__all__ = ["Counts", "Filtered", "all_of", "count", "filtered", "others"]
+__all__ = ["Filtered", "all_of", "count", "filtered", "others"]

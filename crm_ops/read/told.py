@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.fold import positions
+from crm_ops.publish import codec
 from crm_ops.read import candidates, catching_up, extent, labels, looked, moved, page, within
 from crm_ops.read.answers import Found, Step
-from crm_ops.read.buckets import Bucket
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.extent import Extent
 from crm_ops.read.kept import Held, Labels
@@ -38,7 +39,7 @@ _TEXT_MS = 10.0
 
 @dataclass(frozen=True)
 class Told:
-    """Rows that are `surely` meant and their counts, and rows that are `open`.
+    """Rows that are `surely` meant, and rows that are `open`.
 
     `page` are those among which the page is, None where the index of its order is walked; `shared`
     is a SELECT of keys to be looked at, too, and `most_moved` as many as are worth it.
@@ -48,11 +49,15 @@ class Told:
     known: Held
     filters: Filters
     surely: BitMap
-    counted: Counted
     open: BitMap
     page: candidates.Found | None
     shared: str | None
     most_moved: int
+
+    @cached_property
+    def counted(self) -> Counted:
+        """The counts of the rows that are surely meant."""
+        return self.filters.count(self.surely)
 
     def statement(self, named: Labels) -> Condition:
         """One row: what `filtered` says of the bitmaps, and able, tally, gone, labels, page."""
@@ -85,14 +90,15 @@ class Told:
         tally = looked.read(self.question, row.tally)
         gone = self.surely & positions.of(row.gone)
         left = self.filters.count(gone)
-        counted: list[tuple[str, Bucket, str | None, int]] = []
+        counted: dict[str, list[codec.Bucket]] = {}
         for facet, each in tally.facets.items():
             told, lost = self.counted.facets[facet], left.facets[facet]
+            counted[facet] = []
             for bucket in {**told, **each}:
                 n = told.get(bucket, 0) - lost.get(bucket, 0) + each.get(bucket, 0)
                 place = (facet, bucket)
                 label = named.get(place) if bucket in told else tally.labels[place]
-                counted += [(facet, bucket, label, n)] if n else []
+                counted[facet] += [codec.Bucket(bucket, n, label)] if n else []
         total = len(self.counted.rows) - len(left.rows) + tally.total
         return Found(counted, total, self.known.version, row.now, row.page or ())
 
@@ -109,10 +115,7 @@ class Told:
         if self.page is not None:
             also = () if self.shared is None else ("SELECT moved.key FROM moved",)
             rows.append(candidates.condition(question, self.known, self.page, *also))
-        if question.limit == 0:
-            return Condition("NULL::json")
-        kept = all_of(rows)
-        return page.statement(question.layout, question.order, kept, question.after, question.limit)
+        return page.statement(question, *rows)
 
 
 def by_bitmaps(
@@ -125,7 +128,7 @@ def by_bitmaps(
     if filters is None:
         steps.append(Step("process", "bitmaps: a filter begins or ends within a bucket", 0.0))
         return None
-    found = filters.count(seen.surely)
+    sure = len(filters.rows(seen.surely))
     reached = filters.reached()
     open_rows = seen.open & reached
     sql_ms = _TEXT_MS if question.text else _sql_ms(known, len(reached & seen.perhaps))
@@ -133,7 +136,7 @@ def by_bitmaps(
     steps.append(
         Step(
             "process",
-            f"bitmaps: {len(found.rows):,} of {len(known.everything):,} rows surely,"
+            f"bitmaps: {sure:,} of {len(known.everything):,} rows surely,"
             f" {len(open_rows):,} to be looked at; expected: {looked_ms:,.1f} ms, counts by sql"
             f" {'unknown' if question.text else f'{sql_ms:,.1f} ms'}",
             since(began),
@@ -147,9 +150,8 @@ def by_bitmaps(
         known=known,
         filters=filters,
         surely=seen.surely,
-        counted=found,
         open=open_rows,
-        page=_page(question, known, filters.rows(seen.perhaps), found),
+        page=_page(question, known, filters.rows(seen.perhaps), sure),
         shared=given.shared if given is not None and shares else None,
         most_moved=int(max(sql_ms, _TEXT_MS) / _LOOKED_AT_MS),
     )
@@ -168,8 +170,8 @@ def _sql_ms(known: Held, counted: int) -> float:
     return len(known.everything) * _READ_MS + counted * _COUNTED_MS
 
 
-def _page(question: Question, known: Held, kept: BitMap, found: Counted) -> candidates.Found | None:
-    if len(kept) == len(found.rows):
+def _page(question: Question, known: Held, kept: BitMap, sure: int) -> candidates.Found | None:
+    if len(kept) == sure:
         return candidates.choose(question, known, kept).found
     # Which of them are meant is not known, so neither is how far the page reaches.
     whole = candidates.Found(kept, None, 0.0)

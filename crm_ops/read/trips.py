@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from crm_ops.read.answers import Step
 from crm_ops.read.condition import Condition
 
-Ask = Callable[[str, Mapping[str, Any]], sa.Row[Any]]
-"""Runs a statement in one round trip to PostgreSQL and gives its one row."""
+
+class Ask(Protocol):
+    """PostgreSQL, as it is asked for an answer."""
+
+    def __call__(
+        self,
+        statement: str,
+        values: Mapping[str, Any],
+        /,
+        *,
+        meanwhile: Callable[[], object] = ...,
+    ) -> sa.Row[Any]:
+        """The one row of a statement, in one round trip.
+
+        `meanwhile` may be called while PostgreSQL works, or not at all.
+        """
 
 
 def timed(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Row[Any]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pyroaring import BitMap
 
 from crm_ops.read import sideways
-from crm_ops.read.kept import Held
+from crm_ops.read.kept import Counts, Held
 from crm_ops.read.question import Question
-from crm_ops.read.sideways import Counts, Filtered
+from crm_ops.read.sideways import Filtered
 
 # No facet's name: no facet leaves it out of its own counts.
 _WITHIN = ""

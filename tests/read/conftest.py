@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from crm_ops.base import database, store
-from crm_ops.read import connect
+from crm_ops.read import codes, connect
 from crm_ops.read.reader import Reader
 from tests.fold import shop
 from tests.read import desk
@@ -36,3 +36,10 @@ def quick(redis_url: str) -> Iterator[store.Client]:
 @pytest.fixture
 def reader(engine: sa.Engine, quick: store.Client) -> Reader:
     return Reader(desk.CATALOG, engine, quick, signing_key=desk.KEY)
+
+
+@pytest.fixture(params=["intersections", "codes"])
+def counting(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows are counted by the intersections of their bitmaps, or all by codes."""
+    monkeypatch.setattr(codes, "_WORTH", 0 if request.param == "codes" else 10**9)
+    monkeypatch.setattr(codes.Codes, "suits", lambda *_: True)

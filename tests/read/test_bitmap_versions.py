@@ -46,6 +46,7 @@ def step(engine: sa.Engine, orders: dict[int, Order], after: str) -> None:
         refresh.fold(engine, COUNTED)
 
 
+@pytest.mark.usefixtures("counting")
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -55,6 +55,7 @@ def trips(answer: Any) -> int:
     return [step.where for step in answer.steps].count("postgres")
 
 
+@pytest.mark.usefixtures("counting")
 @property_test
 @given(history=numbered, wanted=filters, tenant=st.sampled_from(desk.EVERYBODY))
 def test_bitmaps_answer_what_looking_through_the_rows_does(
@@ -77,6 +78,7 @@ def test_bitmaps_answer_what_looking_through_the_rows_does(
         assert answer.source == "bitmaps"
 
 
+@pytest.mark.usefixtures("counting")
 @property_test
 @given(
     before=numbered,
@@ -240,7 +242,7 @@ def test_where_bitmaps_cannot_be_trusted_the_rows_are_counted(
 def test_sets_are_held_up_to_some_bytes_and_never_an_older_one() -> None:
     def held(version: int) -> kept.Held:
         bits = BitMap(range(0, 3000, 3)).serialize()
-        found = kept.whole(7, version, [("", None, 1000, bits.hex())], [])
+        found = kept.whole(7, version, [("", None, 1000, bits.hex())], [], [])
         assert found is not None
         return found
 

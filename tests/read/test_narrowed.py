@@ -171,6 +171,7 @@ wanted = st.lists(st.sampled_from(sorted(FILTERS)), max_size=3, unique=True).fla
 texts = st.sampled_from(["", "", "a", "B", "100", "100%", "o'x", "x o", "zzz"])
 
 
+@pytest.mark.usefixtures("counting")
 @settings(
     max_examples=40,
     deadline=None,

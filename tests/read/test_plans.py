@@ -96,6 +96,21 @@ def test_counts_group_by_hashing_not_by_sorting(busy: Reader, engine: sa.Engine)
     assert found.count("Hash Key") == 5  # neither the filtered facet nor the linked one
 
 
+def test_a_report_is_planned_once_whatever_the_tenant(busy: Reader, engine: sa.Engine) -> None:
+    rebuild.aggregate_figures(engine, shop.counted(desk.CATALOG), desk.EVERYBODY)
+    with database.autocommit(engine) as connection:
+        sql.run(connection, "VACUUM ANALYZE crm_ops.aggregate")
+    for tenant in [1, 2, 3, *range(4, 11)] * 2:
+        busy.report("by_day_and_state", tenant=tenant, by=["day:quarter"])
+
+    with database.autocommit(engine) as connection:
+        (planned,) = sql.run(
+            connection, "SELECT generic_plans, custom_plans FROM pg_prepared_statements"
+        ).all()
+    # PostgreSQL looks at five values before it keeps a plan.
+    assert tuple(planned) == (15, 5)
+
+
 @pytest.mark.parametrize("by", [None, ["day:quarter"], ["state"]])
 def test_a_report_reads_its_own_figures_by_their_key_and_adds_them_up_in_the_statement(
     busy: Reader, engine: sa.Engine, by: list[str] | None
