@@ -40,7 +40,7 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
     row = sql.run(
         connection,
         "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '256MB', true),"
+        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '32MB', true),"
         " set_config('synchronous_commit', 'on', true),"
         " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
         timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
