@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.base import sql, statements
-from crm_ops.fold import bits, compaction, placed, recount, rows
+from crm_ops.fold import bits, compaction, placed, planning, recount, rows
 from crm_ops.fold.bitmaps import EVERYTHING, Place
 
 Cell = tuple[str, str | None, str | None, str | None]
@@ -48,7 +48,7 @@ def _recounted(
 ) -> Iterator[tuple[Place, BitMap]]:
     for _ in recount.visible(connection, counted, [tenant]):
         for scan in bits.scans(counted):
-            with placed.hashed(connection):
+            with planning.hashed(connection):
                 placed.put(connection, scan, {set_id: tenant})
             for facet, found in placed.read(connection, scan):
                 for (_, bucket), held in found.items():

@@ -132,7 +132,8 @@ def _rows(counted: rows.Counted, join: str = "") -> str:
         f" JOIN {BITMAP_SET.quoted} AS made"
         f" ON made.id = ANY(%(sets)s::bigint[]) AND made.tenant = {rows.tenant(counted)}"
         f" {join} JOIN {BITMAP_POSITION.quoted} AS known"
-        f" ON known.set_id = made.id AND known.key = {row_key(counted)}"
+        f" ON known.set_id = made.id AND known.set_id = ANY(%(sets)s::bigint[])"
+        f" AND known.key = {row_key(counted)}"
         f" WHERE {rows.condition(counted)}"
     )
 

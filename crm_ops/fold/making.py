@@ -13,7 +13,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from crm_ops.base import sql, statements
-from crm_ops.fold import bits, definition, placed, positions, recount, rows
+from crm_ops.fold import bits, definition, placed, planning, positions, recount, rows
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def make(
         )
         sets = {row.id: row.tenant for row in begun}
         sql.run(connection, _load()["clear"], sets=list(sets))
-        with placed.hashed(connection):
+        with planning.hashed(connection):
             _made(connection, counted, sets)
 
 

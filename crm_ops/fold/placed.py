@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -23,15 +22,6 @@ Buckets = dict[tuple[int, str | None], BitMap]
 
 # Half a million rows or so.
 _PART_BYTES = 64 * 1024 * 1024
-
-
-@contextmanager
-def hashed(connection: sa.Connection) -> Iterator[None]:
-    """Joins are hashed: of sets that are new the statistics know no row, and loops never end."""
-    before = sql.run(connection, "SELECT current_setting('enable_nestloop')").scalar_one()
-    _loops(connection, "off")
-    yield
-    _loops(connection, before)
 
 
 def put(
@@ -56,10 +46,6 @@ def read(connection: sa.Connection, scan: bits.Scan) -> Iterator[tuple[str, Buck
         yield facet, found
 
 
-def _loops(connection: sa.Connection, value: str) -> None:
-    sql.run(connection, "SELECT set_config('enable_nestloop', %(value)s, true)", value=value)
-
-
 def _parts(connection: sa.Connection) -> Iterator[Mapping[str, str]]:
     """The first row identifier of each part, and where it ends."""
     found = sql.run(
@@ -73,4 +59,4 @@ def _parts(connection: sa.Connection) -> Iterator[Mapping[str, str]]:
         yield {"first": f"({first},0)", "end": f"({first + pages},0)"}
 
 
-__all__ = ["Buckets", "hashed", "put", "read"]
+__all__ = ["Buckets", "put", "read"]
