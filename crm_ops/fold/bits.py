@@ -89,20 +89,22 @@ WHERE set_id = ANY(%(sets)s::bigint[]) AND NOT EXISTS (
 """Forgets the positions of rows that are not there any more."""
 
 COME = f"""
-WITH fresh AS (
-  INSERT INTO {BITMAP_POSITION.quoted} (set_id, key, position)
-  SELECT set_id, key::text COLLATE "C",
-         next - 1 + row_number() OVER (PARTITION BY set_id ORDER BY created, key)
-  FROM (
-    SELECT set_id, next, key, min(created) AS created FROM {PLACED}
-    WHERE position IS NULL AND key IS NOT NULL GROUP BY set_id, next, key
-  ) AS come
-  RETURNING set_id
-)
-UPDATE {BITMAP_SET.quoted} AS made SET positions = made.positions + given.n
-FROM (SELECT set_id, count(*) AS n FROM fresh GROUP BY set_id) AS given WHERE made.id = given.set_id
+INSERT INTO {BITMAP_POSITION.quoted} (set_id, key, position)
+SELECT set_id, key::text COLLATE "C",
+       next - 1 + row_number() OVER (PARTITION BY set_id ORDER BY created, key)
+FROM (
+  SELECT set_id, next, key, min(created) AS created FROM {PLACED}
+  WHERE position IS NULL AND key IS NOT NULL GROUP BY set_id, next, key
+) AS come
 """
 """Gives rows that have none positions never given before, in their order; of one key to one row."""
+
+GIVEN = f"""
+UPDATE {BITMAP_SET.quoted} AS made SET positions = greatest(positions, (
+  SELECT max(position) + 1 FROM {BITMAP_POSITION.quoted} AS known WHERE known.set_id = made.id))
+WHERE id = ANY(%(sets)s::bigint[])
+"""
+"""Notes which positions were given."""
 
 
 def buckets(key: str, name: str) -> str:
@@ -138,4 +140,15 @@ def _rows(counted: rows.Counted, join: str = "") -> str:
     )
 
 
-__all__ = ["COME", "GONE", "LACKING", "PLACED", "Scan", "buckets", "row_key", "scans", "single"]
+__all__ = [
+    "COME",
+    "GIVEN",
+    "GONE",
+    "LACKING",
+    "PLACED",
+    "Scan",
+    "buckets",
+    "row_key",
+    "scans",
+    "single",
+]

@@ -56,8 +56,8 @@ def _placed(connection: sa.Connection, scan: bits.Scan, sets: Mapping[int, str])
     lacking = sql.run(connection, bits.LACKING, bound).scalars().all()
     if not lacking:
         return []
-    sql.run(connection, bits.GONE, bound)
-    sql.run(connection, bits.COME, bound)
+    for statement in (bits.GONE, bits.COME, bits.GIVEN):
+        sql.run(connection, statement, bound)
     placed.put(connection, scan, sets)
     return list(sql.run(connection, bits.LACKING, bound).scalars())
 
