@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.base import sql, statements
-from crm_ops.fold import bits, compaction, positions, recount, rows
+from crm_ops.fold import bits, compaction, placed, planning, recount, rows
 from crm_ops.fold.bitmaps import EVERYTHING, Place
 
 Cell = tuple[str, str | None, str | None, str | None]
@@ -46,10 +46,13 @@ def compare(
 def _recounted(
     connection: sa.Connection, counted: rows.Counted, set_id: int, tenant: str
 ) -> Iterator[tuple[Place, BitMap]]:
-    for group in recount.visible(connection, counted, [tenant]):
-        found = sql.stream(connection, bits.recount(counted), set=set_id, tenants=group)
-        for row in found:
-            yield (row.facet, row.bucket), positions.of(row.bits)
+    for _ in recount.visible(connection, counted, [tenant]):
+        for scan in bits.scans(counted):
+            with planning.hashed(connection):
+                placed.put(connection, scan, {set_id: tenant})
+            for facet, found in placed.read(connection, scan):
+                for (_, bucket), held in found.items():
+                    yield (facet, bucket), held
 
 
 def _differing(

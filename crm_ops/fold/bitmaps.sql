@@ -51,35 +51,41 @@ WHERE made.id = ANY(%(sets)s::bigint[]) AND (made.id = ANY(%(doubted)s::bigint[]
     GROUP BY facet, bucket HAVING sum(n) <> 0));
 
 -- name: begin
--- Begins a set, or a new version of one that is there; its bitmaps are written after it.
-INSERT INTO crm_ops.bitmap_set AS stored (entity, tenant, version, as_of, definition, positions)
-VALUES (%(entity)s, %(tenant)s, (extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint,
-        %(as_of)s, %(definition)s, 0)
+-- Begins the sets of some tenants, or new versions of those that are there; their bitmaps are written
+-- after it, and are as of then.
+INSERT INTO crm_ops.bitmap_set AS stored
+    (entity, tenant, version, as_of, definition, positions, compacted, since)
+SELECT %(entity)s, tenant, moment.version, %(as_of)s, %(definition)s, 0, moment.version,
+       moment.version
+FROM unnest(%(tenants)s::text[]) AS tenant,
+     (SELECT (extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint AS version) AS moment
 ON CONFLICT (entity, tenant) DO UPDATE
 SET version = greatest(excluded.version, stored.version + 1), as_of = excluded.as_of,
+    compacted = greatest(excluded.version, stored.version + 1),
+    since = greatest(excluded.version, stored.version + 1), pending = 0,
     definition = excluded.definition, unusable = NULL
-RETURNING id, version, positions;
+RETURNING id, tenant;
 
 -- name: clear
--- Forgets which rows a set's buckets hold, but not the rows' positions.
+-- Forgets which rows the buckets of sets hold, but not the rows' positions.
 WITH changes AS (
-    DELETE FROM crm_ops.bitmap_change WHERE set_id = %(set)s
+    DELETE FROM crm_ops.bitmap_change WHERE set_id = ANY(%(sets)s::bigint[])
 ), counts AS (
-    DELETE FROM crm_ops.bitmap_count WHERE set_id = %(set)s
+    DELETE FROM crm_ops.bitmap_count WHERE set_id = ANY(%(sets)s::bigint[])
 )
-DELETE FROM crm_ops.bitmap WHERE set_id = %(set)s;
+DELETE FROM crm_ops.bitmap WHERE set_id = ANY(%(sets)s::bigint[]);
 
--- name: finish
--- Notes that a set's bitmaps are those of its version, and which positions were given.
-UPDATE crm_ops.bitmap_set
-SET positions = %(positions)s, compacted = version, since = version, pending = 0
-WHERE id = %(set)s;
-
--- name: count
--- Notes how many rows are in new buckets of a set.
-INSERT INTO crm_ops.bitmap_count (set_id, facet, bucket, n)
-SELECT %(set)s, facet, bucket, n
-FROM unnest(%(facets)s::text[], %(buckets)s::text[], %(ns)s::bigint[]) AS given (facet, bucket, n);
+-- name: fill
+-- Writes bitmaps of a facet of sets that were cleared, and how many rows each has.
+WITH given AS (
+    SELECT * FROM unnest(%(sets)s::bigint[], %(buckets)s::text[], %(ns)s::bigint[],
+                         %(bits)s::bytea[]) AS given (set_id, bucket, n, bits)
+), counts AS (
+    INSERT INTO crm_ops.bitmap_count (set_id, facet, bucket, n)
+    SELECT set_id, %(facet)s, bucket, n FROM given
+)
+INSERT INTO crm_ops.bitmap (set_id, facet, bucket, bits)
+SELECT set_id, %(facet)s, bucket, bits FROM given;
 
 -- name: write
 -- Writes bitmaps whole, and deletes those that are NULL; safe to repeat. They are bound as bytes

@@ -1,21 +1,34 @@
 """The SQL of bitmaps from scratch: the rows' positions, and which rows are in which bucket.
 
-A pure function of the catalog and the column types. A row is named by its position, four bytes big
-end first; the positions of a bucket come joined together as one bytea. The facet '' has all rows.
+A pure function of the catalog and the column types. It serves all sets bound as `sets`, whose
+tenants are bound as `tenants`. A row is named by its position, four bytes big end first; the
+positions of a bucket come joined together as one bytea.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from crm_ops.base import sql
-from crm_ops.base.names import BITMAP_POSITION
+from crm_ops.base.names import BITMAP_POSITION, BITMAP_SET
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.fold import links, rows, splits
 
-# GROUPING() takes at most 31 arguments.
-_MOST = 30
-_JOINED = "string_agg(int4send(position), ''::bytea)"
+# A table of the transaction alone: one pass over the CRM's rows serves all facets.
+PLACED = "pg_temp.crm_ops_placed"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A SELECT of (set_id, position, keys...) that is put into `PLACED`, and what is read there.
+
+    `buckets` has by facet the key that its rows are grouped by, and the name of a bucket as SQL,
+    from the key in the column `key`. The facet '' has all rows in its bucket NULL.
+    """
+
+    text: str
+    buckets: Mapping[str, tuple[str, str]]
 
 
 def single(counted: rows.Counted) -> list[splits.Split]:
@@ -27,44 +40,86 @@ def single(counted: rows.Counted) -> list[splits.Split]:
     ]
 
 
-def gone(counted: rows.Counted) -> str:
-    """Forgets the positions of rows of the set bound as `set` that are not there any more."""
-    return f"""
-DELETE FROM {BITMAP_POSITION.quoted} AS known
-WHERE set_id = %(set)s AND NOT EXISTS (
-  SELECT FROM {counted.table.quoted} AS r
-  WHERE {rows.condition(counted)} AND {row_key(counted)} = known.key)
-"""
+def scans(counted: rows.Counted) -> Iterator[Scan]:
+    """What tells the buckets of all facets: first one scan for all but link facets.
 
-
-def come(counted: rows.Counted) -> str:
-    """Gives positions from `first` on to the rows of the set that have none, in their order."""
-    created = counted.entity.created
-    order = "" if created is None else f"r.{sql.identifier(created)}, "
+    The first has all rows, also those without a position, and what it takes to give them one.
+    """
+    facets = single(counted)
+    created = "NULL::text"
+    if counted.entity.created is not None:
+        created = f"r.{sql.identifier(counted.entity.created)}"
     key = f"r.{sql.identifier(counted.entity.key)}"
-    return f"""
-INSERT INTO {BITMAP_POSITION.quoted} (set_id, key, position)
-SELECT %(set)s, {row_key(counted)}, %(first)s + row_number() OVER (ORDER BY {order}{key}) - 1
-FROM {counted.table.quoted} AS r
-WHERE {rows.condition(counted)} AND {key} IS NOT NULL AND NOT EXISTS (
-  SELECT FROM {BITMAP_POSITION.quoted} AS known
-  WHERE known.set_id = %(set)s AND known.key = {row_key(counted)})
-ON CONFLICT DO NOTHING
-"""
-
-
-def recount(counted: rows.Counted) -> str:
-    """One SELECT: (facet, bucket, n, bits) of the tenant bound in `tenants`, from scratch."""
-    placed = (
-        f"{counted.table.quoted} AS r JOIN {BITMAP_POSITION.quoted} AS known"
-        f" ON known.set_id = %(set)s AND known.key = {row_key(counted)}"
+    columns = "".join(f", {split.key} AS f{at}" for at, split in enumerate(facets))
+    named = {split.name: (f"f{at}", split.text("key")) for at, split in enumerate(facets)}
+    yield Scan(
+        f"SELECT made.id AS set_id, known.position, made.positions AS next, {key} AS key,"
+        f" {created} AS created{columns} FROM {_rows(counted, 'LEFT')}",
+        {"": ("NULL::text", "key"), **named},
     )
-    found = [
-        _scan(chunk, placed, rows.condition(counted), total=total)
-        for chunk, total in _chunks(single(counted))
-    ]
-    found += [_linked(counted, name, facet) for name, facet in links.of_entity(counted)]
-    return "\nUNION ALL\n".join(found)
+    for name, facet in links.of_entity(counted):
+        value = f"link.{sql.identifier(facet.column)}"
+        linked = f"link.{sql.identifier(facet.parent)} = {key} AND {value} IS NOT NULL"
+        yield Scan(
+            f"SELECT DISTINCT made.id AS set_id, known.position, {value}::text AS f0"
+            f" FROM {sql.Relation.parse(facet.table).quoted} AS link, {_rows(counted)}"
+            f" AND {linked}",
+            {name: ("f0", splits.clipped("key"))},
+        )
+
+
+LACKING = f"""
+SELECT made.id
+FROM {BITMAP_SET.quoted} AS made
+LEFT JOIN (
+  SELECT set_id, count(*) AS n, count(position) AS placed FROM {PLACED} GROUP BY set_id
+) AS there ON there.set_id = made.id
+WHERE made.id = ANY(%(sets)s::bigint[])
+  AND (coalesce(n, 0), coalesce(n, 0)) <> (coalesce(placed, 0), (
+    SELECT count(*) FROM {BITMAP_POSITION.quoted} AS known WHERE known.set_id = made.id))
+"""
+"""The sets of which not each row has a position of its own, or a position no row."""
+
+GONE = f"""
+DELETE FROM {BITMAP_POSITION.quoted} AS known
+WHERE set_id = ANY(%(sets)s::bigint[]) AND NOT EXISTS (
+  SELECT FROM {PLACED} AS placed
+  WHERE placed.set_id = known.set_id AND placed.position = known.position)
+"""
+"""Forgets the positions of rows that are not there any more."""
+
+COME = f"""
+INSERT INTO {BITMAP_POSITION.quoted} (set_id, key, position)
+SELECT set_id, key::text COLLATE "C",
+       next - 1 + row_number() OVER (PARTITION BY set_id ORDER BY created, key)
+FROM (
+  SELECT set_id, next, key, min(created) AS created FROM {PLACED}
+  WHERE position IS NULL AND key IS NOT NULL GROUP BY set_id, next, key
+) AS come
+"""
+"""Gives rows that have none positions never given before, in their order; of one key to one row."""
+
+GIVEN = f"""
+UPDATE {BITMAP_SET.quoted} AS made SET positions = greatest(positions, (
+  SELECT max(position) + 1 FROM {BITMAP_POSITION.quoted} AS known WHERE known.set_id = made.id))
+WHERE id = ANY(%(sets)s::bigint[])
+"""
+"""Notes which positions were given."""
+
+
+def buckets(key: str, name: str) -> str:
+    """One SELECT: (set_id, bucket, bits) of a facet's rows in a part of `PLACED`.
+
+    The part begins at the row identifier bound as `first` and ends before that bound as `end`.
+    """
+    return f"""
+SELECT set_id, {name} AS bucket, bits
+FROM (
+  SELECT set_id, {key} AS key, string_agg(int4send(position), ''::bytea) AS bits
+  FROM {PLACED} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid
+  GROUP BY set_id, {key}
+) AS grouped
+"""
 
 
 def row_key(counted: rows.Counted) -> str:
@@ -72,67 +127,28 @@ def row_key(counted: rows.Counted) -> str:
     return f'r.{sql.identifier(counted.entity.key)}::text COLLATE "C"'
 
 
-def _chunks(facets: Sequence[splits.Split]) -> Iterator[tuple[Sequence[splits.Split], bool]]:
-    """The facets that one scan groups by, and whether it tells all rows, too."""
-    for at in range(0, max(len(facets), 1), _MOST):
-        yield facets[at : at + _MOST], at == 0
-
-
-def _scan(chunk: Sequence[splits.Split], source: str, condition: str, *, total: bool) -> str:
-    keys = [f"f{number}" for number in range(len(chunk))]
-    columns = ", ".join(
-        ["known.position", *(f"{s.key} AS {k}" for s, k in zip(chunk, keys, strict=True))]
-    )
-    figures = {"n": "count(*)", "bits": _JOINED}
-    return _grouped(
-        chunk, keys, f"(SELECT {columns} FROM {source} WHERE {condition})", figures, total=total
+def _rows(counted: rows.Counted, join: str = "") -> str:
+    """The rows `r` of the sets `made` with their positions, and which count: FROM and WHERE."""
+    return (
+        f"{counted.table.quoted} AS r"
+        f" JOIN {BITMAP_SET.quoted} AS made"
+        f" ON made.id = ANY(%(sets)s::bigint[]) AND made.tenant = {rows.tenant(counted)}"
+        f" {join} JOIN {BITMAP_POSITION.quoted} AS known"
+        f" ON known.set_id = made.id AND known.set_id = ANY(%(sets)s::bigint[])"
+        f" AND known.key = {row_key(counted)}"
+        f" WHERE {rows.condition(counted)}"
     )
 
 
-def _grouped(
-    chunk: Sequence[splits.Split],
-    keys: Sequence[str],
-    source: str,
-    figures: Mapping[str, str],
-    *,
-    total: bool,
-) -> str:
-    """(facet, bucket, figures) of the rows in `source`, each facet one grouping set."""
-    sets = [""] * total + list(keys)
-    everything = (1 << len(keys)) - 1
-    # GROUPING()'s bits: the first key's is the highest, and 0 where a row is grouped by the key.
-    masks = [str(everything ^ (1 << (len(keys) - 1 - at))) for at in range(len(keys))]
-    grouping = f"GROUPING({', '.join(keys)})" if keys else "0"
-    names = {mask: sql.literal(split.name) for mask, split in zip(masks, chunk, strict=True)}
-    texts = {m: s.text(key) for m, s, key in zip(masks, chunk, keys, strict=True)}
-    inner = "".join(f"{each}, " for each in keys)
-    return f"""
-SELECT {sql.choose("g", names, "''")} AS facet, {sql.choose("g", texts, "NULL")} AS bucket,
-       {", ".join(figures)}
-FROM (
-  SELECT {inner}{grouping} AS g, {", ".join(f"{text} AS {name}" for name, text in figures.items())}
-  FROM {source} AS source
-  GROUP BY GROUPING SETS ({", ".join(f"({each})" for each in sets)})
-) AS grouped
-"""
-
-
-def _linked(counted: rows.Counted, name: str, facet: LinkFacet) -> str:
-    value = f"link.{sql.identifier(facet.column)}"
-    return f"""
-SELECT {sql.literal(name)} AS facet, {splits.clipped("value")} AS bucket, count(*) AS n,
-       {_JOINED} AS bits
-FROM (
-  SELECT DISTINCT known.position, {value}::text AS value
-  FROM {counted.table.quoted} AS r
-  JOIN {BITMAP_POSITION.quoted} AS known
-    ON known.set_id = %(set)s AND known.key = {row_key(counted)}
-  JOIN {sql.Relation.parse(facet.table).quoted} AS link
-    ON link.{sql.identifier(facet.parent)} = r.{sql.identifier(counted.entity.key)}
-  WHERE {rows.condition(counted)} AND {value} IS NOT NULL
-) AS pairs
-GROUP BY value
-"""
-
-
-__all__ = ["come", "gone", "recount", "row_key", "single"]
+__all__ = [
+    "COME",
+    "GIVEN",
+    "GONE",
+    "LACKING",
+    "PLACED",
+    "Scan",
+    "buckets",
+    "row_key",
+    "scans",
+    "single",
+]

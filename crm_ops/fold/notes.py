@@ -14,7 +14,7 @@ _NEXT = f"greatest({_MOMENT}, stored.version + 1)"
 
 
 def noted(kind: str, totals: str) -> str:
-    """The part that notes that the tenants bound as `tenants` were counted anew.
+    """The statement that notes that the tenants bound as `tenants` were counted anew.
 
     `totals` is a SELECT of (tenant, counted). Binds `as_of`, `definition` and `captured`, and of
     aggregates the list of them.
@@ -27,7 +27,6 @@ def noted(kind: str, totals: str) -> str:
          coalesce(totals.counted, 0), %(definition)s, %(captured)s, {_versions(parts, _MOMENT)}
   FROM unnest(%(tenants)s::text[]) AS asked (tenant)
   LEFT JOIN ({totals}) AS totals USING (tenant)
-  WHERE NOT EXISTS (SELECT FROM over)
   ON CONFLICT (kind, entity, tenant) DO UPDATE
   SET version = {_NEXT}, as_of = excluded.as_of, counted = excluded.counted,
       definition = excluded.definition, captured = excluded.captured,

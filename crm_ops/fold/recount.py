@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.base.names import AGGREGATE
 from crm_ops.catalog.entities import ColumnTenancy
-from crm_ops.fold import aggregates, definition, facets, replacement, rows
+from crm_ops.fold import aggregates, definition, facets, planning, replacement, rows
 from crm_ops.fold.definition import Kind
 
 
@@ -40,7 +40,7 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
     row = sql.run(
         connection,
         "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
-        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '256MB', true),"
+        " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '32MB', true),"
         " set_config('synchronous_commit', 'on', true),"
         " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
         timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
@@ -73,36 +73,43 @@ def within(
             names = [*made_with.parts, *_declared_before(connection, counted, tenants)]
         _drop_others(connection, [name for name in names if name not in made_with.parts], tenants)
         reduced = counted if only is None else _only_aggregates(counted, names)
-        fresh, statement, bound = (
-            aggregates.recount(reduced),
-            replacement.aggregate_figures(),
-            names,
-        )
+        fresh, bound = aggregates.recount(reduced), names
     else:
         reduced = counted if only is None else _only_facets(counted, only)
-        fresh, statement = facets.recount(reduced), replacement.facet_counts()
+        fresh = facets.recount(reduced)
         bound = None if only is None else ["", *only]
-    limit = counted.catalog.limits.distinct_values_per_facet
+    values: dict[str, object] = {
+        kind: bound,
+        "entity": counted.name,
+        "limit": counted.catalog.limits.distinct_values_per_facet,
+        "as_of": as_of,
+        "definition": made_with.id,
+        "captured": captured,
+    }
     seen = written = 0
     for group in visible(connection, counted, tenants):
         made = f"CREATE TEMPORARY TABLE {replacement.FRESH} ON COMMIT DROP AS"
         sql.run(connection, f"{made} {fresh}", tenants=group)
-        row = sql.run(
-            connection,
-            statement,
-            {kind: bound},
-            entity=counted.name,
-            tenants=group,
-            limit=limit,
-            as_of=as_of,
-            definition=made_with.id,
-            captured=captured,
-        ).one()
+        with planning.hashed(connection):
+            found = _replaced(connection, counted, kind, {**values, "tenants": group})
         sql.run(connection, f"DROP TABLE {replacement.FRESH}")
-        if row.over:
-            raise TooMany(_reasons(row.over, counted.name, limit))
-        seen, written = seen + int(row.seen), written + int(row.written)
+        seen, written = seen + found.seen, written + found.written
     return Counts(seen, written)
+
+
+def _replaced(
+    connection: sa.Connection, counted: rows.Counted, kind: Kind, values: Mapping[str, object]
+) -> Counts:
+    """Replace stored figures by those in the table `FRESH`."""
+    made = replacement.of(kind)
+    row = sql.run(connection, made.seen, values).one()
+    if row.over:
+        limit = counted.catalog.limits.distinct_values_per_facet
+        raise TooMany(_reasons(row.over, counted.name, limit))
+    sql.run(connection, made.noted, values)
+    gone = sql.run(connection, made.gone, values).rowcount
+    kept = sql.run(connection, made.kept, values).rowcount
+    return Counts(int(row.seen), gone + kept)
 
 
 def visible(

@@ -1,95 +1,111 @@
 """The SQL that makes stored figures equal those counted anew, in the same snapshot.
 
-Only what differs is written, so that a second time changes nothing; nothing at all is where a facet
-or an aggregate has more buckets than allowed. Two that count the same tenants at once both write
-their notes: the second is tried again, on what the first left.
+Only what differs is written, so that a second time changes nothing. Two that count the same tenants
+at once both write their notes before their figures: the second waits there, and is tried again on
+what the first left.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from crm_ops.base.names import AGGREGATE, FACET_COUNT
 from crm_ops.fold import notes
+from crm_ops.fold.definition import Kind
 
 # A table of the transaction alone: PostgreSQL's parallel workers count into it, as they may not in
 # a statement that writes figures.
 FRESH = "pg_temp.crm_ops_fresh"
 
 
-def facet_counts() -> str:
-    """One statement that makes the stored counts equal the recount in the table `FRESH`.
+@dataclass(frozen=True)
+class Replacement:
+    """Statements to be run in this order, once `FRESH` has the recount.
 
-    Binds `entity`, `tenants` and `facets` (text arrays; NULL instead of `facets`: all there are)
-    and `limit`, and what `notes.noted` binds; returns one row: `seen` rows, `written` counts, and
-    `over`, the JSON list of [tenant, facet, buckets] past the limit (then nothing was written).
+    `seen` only reads; it returns the number of rows as `seen` and as `over` the JSON list of
+    [tenant, facet or aggregate, buckets] past `limit`: then nothing is to be written. `noted`
+    writes notes, `gone` deletes figures, `kept` inserts and updates those that differ. They bind
+    `tenants` and `facets` or `aggregates` (text arrays), `limit`, and what `notes.noted` binds.
     """
+
+    seen: str
+    noted: str
+    gone: str
+    kept: str
+
+
+def of(kind: Kind) -> Replacement:
+    """The replacement of one kind of figures.
+
+    Of facets those in `facets` are written, NULL means all; of aggregates those in `aggregates`.
+    """
+    return _facet_counts() if kind == "facets" else _aggregate_figures()
+
+
+def _facet_counts() -> Replacement:
+    # Equal, where NULL equals NULL, in a form that can be hashed.
+    same = (
+        "fresh.tenant = stored.tenant AND fresh.facet = stored.facet"
+        " AND coalesce(fresh.bucket, '') = coalesce(stored.bucket, '')"
+        " AND (fresh.bucket IS NULL) = (stored.bucket IS NULL)"
+    )
+    asked = (
+        "stored.entity = %(entity)s AND stored.tenant = ANY(%(tenants)s::text[])"
+        " AND (%(facets)s::text[] IS NULL OR stored.facet = ANY(%(facets)s::text[]))"
+    )
+    return Replacement(
+        _seen("facet", "facet = ''", "true"),
+        notes.noted("facets", f"SELECT tenant, n AS counted FROM {FRESH} WHERE facet = ''"),
+        f"""
+DELETE FROM {FACET_COUNT.quoted} AS stored
+WHERE {asked} AND NOT EXISTS (SELECT FROM {FRESH} AS fresh WHERE {same})
+""",
+        f"""
+MERGE INTO {FACET_COUNT.quoted} AS stored USING {FRESH} AS fresh ON {asked} AND {same}
+WHEN MATCHED AND stored.n <> fresh.n THEN UPDATE SET n = fresh.n
+WHEN NOT MATCHED THEN INSERT (entity, tenant, facet, bucket, n)
+  VALUES (%(entity)s, fresh.tenant, fresh.facet, fresh.bucket, fresh.n)
+""",
+    )
+
+
+def _aggregate_figures() -> Replacement:
+    keys = ("aggregate", "tenant", "dimensions", "measured")
+    figures = ("n", "total", "low", "high")
+    same = " AND ".join(f"fresh.{each} = stored.{each}" for each in keys)
+    asked = (
+        "stored.aggregate = ANY(%(aggregates)s::text[])"
+        " AND stored.tenant = ANY(%(tenants)s::text[])"
+    )
+    stored, fresh = (
+        ", ".join(f"{side}.{each}" for each in figures) for side in ("stored", "fresh")
+    )
+    return Replacement(
+        _seen("aggregate", "aggregate = ''", "measured = ''"),
+        notes.noted("aggregates", f"SELECT tenant, n AS counted FROM {FRESH} WHERE aggregate = ''"),
+        f"""
+DELETE FROM {AGGREGATE.quoted} AS stored
+WHERE {asked} AND NOT EXISTS (SELECT FROM {FRESH} AS fresh WHERE {same})
+""",
+        f"""
+MERGE INTO {AGGREGATE.quoted} AS stored
+USING (SELECT * FROM {FRESH} WHERE aggregate <> '') AS fresh ON {asked} AND {same}
+WHEN MATCHED AND ({stored}) IS DISTINCT FROM ({fresh}) THEN
+  UPDATE SET {", ".join(f"{each} = fresh.{each}" for each in figures)}
+WHEN NOT MATCHED THEN INSERT ({", ".join((*keys, *figures))})
+  VALUES ({", ".join(f"fresh.{each}" for each in keys)}, {fresh})
+""",
+    )
+
+
+def _seen(name: str, total: str, bucket: str) -> str:
     return f"""
-WITH over AS MATERIALIZED (
-  SELECT tenant, facet, count(*) AS buckets FROM {FRESH} GROUP BY tenant, facet
-  HAVING count(*) > %(limit)s
-), stored AS MATERIALIZED (
-  SELECT tenant, facet, bucket, n FROM {FACET_COUNT.quoted}
-  WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
-    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
-), gone AS (
-  DELETE FROM {FACET_COUNT.quoted} AS stored
-  WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[])
-    AND (%(facets)s::text[] IS NULL OR facet = ANY(%(facets)s::text[]))
-    AND NOT EXISTS (SELECT FROM over)
-    AND ARRAY[tenant, facet, bucket] NOT IN (SELECT ARRAY[tenant, facet, bucket] FROM {FRESH})
-  RETURNING 1
-), kept AS (
-  INSERT INTO {FACET_COUNT.quoted} AS stored (entity, tenant, facet, bucket, n)
-  SELECT %(entity)s, tenant, facet, bucket, n
-  FROM (SELECT tenant, facet, bucket, n FROM {FRESH} EXCEPT TABLE stored) AS different
-  WHERE NOT EXISTS (SELECT FROM over)
-  ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = excluded.n
-  RETURNING 1
-), noted AS (
-{notes.noted("facets", f"SELECT tenant, n AS counted FROM {FRESH} WHERE facet = ''")}
-)
-SELECT coalesce((SELECT sum(n) FROM {FRESH} WHERE facet = ''), 0)::bigint AS seen,
-       (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
-       coalesce((SELECT json_agg(json_build_array(tenant, facet, buckets)) FROM over), '[]') AS over
+SELECT coalesce((SELECT sum(n) FROM {FRESH} WHERE {total}), 0)::bigint AS seen,
+       coalesce((SELECT json_agg(json_build_array(tenant, {name}, buckets)) FROM (
+         SELECT tenant, {name}, count(*) AS buckets FROM {FRESH} WHERE {bucket}
+         GROUP BY tenant, {name} HAVING count(*) > %(limit)s
+       ) AS over), '[]') AS over
 """
 
 
-def aggregate_figures() -> str:
-    """One statement that makes the stored figures equal the recount in the table `FRESH`.
-
-    Binds `entity`, `aggregates` (those to write) and `tenants` (text arrays), `limit`, and what
-    `notes.noted` binds; returns one row as `facet_counts` does.
-    """
-    key = "ARRAY[aggregate, tenant, measured] || dimensions"
-    figures = "aggregate, tenant, dimensions, measured, n, total, low, high"
-    return f"""
-WITH over AS MATERIALIZED (
-  SELECT tenant, aggregate, count(*) AS buckets FROM {FRESH} WHERE measured = ''
-  GROUP BY tenant, aggregate HAVING count(*) > %(limit)s
-), stored AS MATERIALIZED (
-  SELECT {figures} FROM {AGGREGATE.quoted}
-  WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
-), gone AS (
-  DELETE FROM {AGGREGATE.quoted} AS stored
-  WHERE aggregate = ANY(%(aggregates)s::text[]) AND tenant = ANY(%(tenants)s::text[])
-    AND NOT EXISTS (SELECT FROM over)
-    AND {key} NOT IN (SELECT {key} FROM {FRESH})
-  RETURNING 1
-), kept AS (
-  INSERT INTO {AGGREGATE.quoted} AS stored ({figures})
-  SELECT {figures}
-  FROM (SELECT {figures} FROM {FRESH} WHERE aggregate <> '' EXCEPT TABLE stored) AS different
-  WHERE NOT EXISTS (SELECT FROM over)
-  ON CONFLICT (aggregate, tenant, dimensions, measured) DO UPDATE
-  SET n = excluded.n, total = excluded.total, low = excluded.low, high = excluded.high
-  RETURNING 1
-), noted AS (
-{notes.noted("aggregates", f"SELECT tenant, n AS counted FROM {FRESH} WHERE aggregate = ''")}
-)
-SELECT coalesce((SELECT sum(n) FROM {FRESH} WHERE aggregate = ''), 0)::bigint AS seen,
-       (SELECT count(*) FROM kept) + (SELECT count(*) FROM gone) AS written,
-       coalesce((SELECT json_agg(json_build_array(tenant, aggregate, buckets)) FROM over), '[]')
-         AS over
-"""
-
-
-__all__ = ["FRESH", "aggregate_figures", "facet_counts"]
+__all__ = ["FRESH", "Replacement", "of"]

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.base import database, sql
-from crm_ops.fold import rebuild, refresh, repair, verify
+from crm_ops.fold import placed, rebuild, refresh, repair, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
 from tests.fold.shop import Order
@@ -126,6 +126,33 @@ def test_a_tenant_whose_keys_are_not_its_rows_own_has_no_bitmaps(engine: sa.Engi
         assert sql.run(connection, "SELECT count(*) FROM crm_ops.bitmap").scalar_one() == 0
     assert "is not one row's alone" in why
     assert shop.stored_facet_counts(engine)["1", "", None] == 2
+
+
+def test_a_row_without_a_key_keeps_its_tenant_from_bitmaps_and_no_other(engine: sa.Engine) -> None:
+    put(engine, Order(1), Order(2, 2))
+    run(engine, 'ALTER TABLE shop."order lines" DROP CONSTRAINT "order lines_pkey"')
+    run(engine, 'ALTER TABLE shop."order lines" ALTER COLUMN id DROP NOT NULL')
+    run(engine, 'INSERT INTO shop."order lines" (id, company_id) VALUES (NULL, 1)')
+    settle(engine)
+
+    with database.transaction(engine) as connection:
+        query = "SELECT tenant FROM crm_ops.bitmap_set WHERE unusable IS NOT NULL"
+        assert sql.run(connection, query).scalars().all() == ["1"]
+        query = "SELECT DISTINCT tenant FROM crm_ops.bitmap JOIN crm_ops.bitmap_set ON set_id = id"
+        assert sql.run(connection, query).scalars().all() == ["2"]
+    assert shop.stored_facet_counts(engine)["1", "", None] == 2
+
+
+def test_bitmaps_are_put_together_from_parts_of_the_rows(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placed, "_PART_BYTES", 8192)
+    rows = put(engine, *(Order(at, at % 2 + 1, state=f"{at % 5}") for at in range(400)))
+
+    settle(engine)
+
+    assert_exact(engine, rows)
+    assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()
 
 
 def test_many_positions_of_rows_that_went_are_given_up(engine: sa.Engine) -> None:

@@ -1,0 +1,26 @@
+"""How statements are planned on tables of which the statistics know nothing yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from crm_ops.base import sql
+
+
+@contextmanager
+def hashed(connection: sa.Connection) -> Iterator[None]:
+    """Joins are hashed: a loop is cheap where one row is expected, and endless where many come."""
+    before = sql.run(connection, "SELECT current_setting('enable_nestloop')").scalar_one()
+    _set(connection, "off")
+    yield
+    _set(connection, before)
+
+
+def _set(connection: sa.Connection, loops: str) -> None:
+    sql.run(connection, "SELECT set_config('enable_nestloop', %(loops)s, true)", loops=loops)
+
+
+__all__ = ["hashed"]
