@@ -11,10 +11,14 @@ from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.pq import TransactionStatus
 from psycopg.rows import RowFactory, namedtuple_row, tuple_row
 from sqlalchemy import exc
 
 from crm_ops.base import sql
+
+# As many as psycopg keeps prepared unless it is told otherwise.
+_MOST_KNOWN = 100
 
 
 def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
@@ -41,11 +45,16 @@ def _first(
         return found if found is None or made is namedtuple_row else tuple(found)
     if not connection.in_transaction():
         connection.begin()
+    known = _known(connection)
     try:
         with driver.cursor(row_factory=made) as cursor:
-            # A pipeline sends what is to be planned with what is asked: one round trip.
-            with driver.pipeline():
+            if text in known and not _begins(driver):
                 cursor.execute(text, values, prepare=True)
+            else:
+                # A pipeline sends BEGIN, what is to be planned, and the question in one round trip.
+                with driver.pipeline():
+                    cursor.execute(text, values, prepare=True)
+                known.add(text)
             return cursor.fetchone()
     except psycopg.Error as error:
         lost = driver.closed
@@ -54,6 +63,18 @@ def _first(
         raise exc.DBAPIError.instance(
             text, dict(values), error, psycopg.Error, connection_invalidated=lost
         ) from error
+
+
+def _known(connection: sa.Connection) -> set[str]:
+    """What this connection was asked before: a pipeline for it would cost more than it saves."""
+    known: set[str] = connection.info.setdefault("crm_ops_asked", set())
+    if len(known) > _MOST_KNOWN:
+        known.clear()
+    return known
+
+
+def _begins(driver: psycopg.Connection[Any]) -> bool:
+    return not driver.autocommit and driver.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 __all__ = ["named", "row"]
