@@ -45,16 +45,19 @@ def _first(
         return found if found is None or made is namedtuple_row else tuple(found)
     if not connection.in_transaction():
         connection.begin()
-    known = _known(connection)
+    known = _known(connection, driver)
+    # Of numbers and lists psycopg prepares one statement for each size.
+    texts = all(type(value) is str for value in values.values())
     try:
         with driver.cursor(row_factory=made) as cursor:
-            if text in known and not _begins(driver):
+            if texts and text in known:
                 cursor.execute(text, values, prepare=True)
             else:
-                # A pipeline sends BEGIN, what is to be planned, and the question in one round trip.
+                # A pipeline sends what is to be planned with what is asked: one round trip.
                 with driver.pipeline():
                     cursor.execute(text, values, prepare=True)
-                known.add(text)
+                if texts:
+                    known.add(text)
             return cursor.fetchone()
     except psycopg.Error as error:
         lost = driver.closed
@@ -65,16 +68,17 @@ def _first(
         ) from error
 
 
-def _known(connection: sa.Connection) -> set[str]:
-    """What this connection was asked before: a pipeline for it would cost more than it saves."""
+def _known(connection: sa.Connection, driver: psycopg.Connection[Any]) -> set[str]:
+    """The texts that the connection was asked with texts: they are prepared.
+
+    A pipeline for them would save no trip, and cost more than all else here. A rollback makes
+    psycopg forget, so a transaction begins with nothing known.
+    """
     known: set[str] = connection.info.setdefault("crm_ops_asked", set())
-    if len(known) > _MOST_KNOWN:
+    begins = not driver.autocommit and driver.pgconn.transaction_status == TransactionStatus.IDLE
+    if begins or len(known) > _MOST_KNOWN:
         known.clear()
     return known
-
-
-def _begins(driver: psycopg.Connection[Any]) -> bool:
-    return not driver.autocommit and driver.pgconn.transaction_status == TransactionStatus.IDLE
 
 
 __all__ = ["named", "row"]

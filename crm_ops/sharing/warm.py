@@ -100,7 +100,8 @@ def warm(
     def ask(chunk: Sequence[str]) -> Read:
         return reading.read(engine, known, chunk, entities, now)
 
-    for chunk, read in _read_ahead(ask, chunks):
+    for chunk, first in _read_ahead(ask, chunks):
+        read = first
         found = seen.compare(engine, read.seen) if watched else Compared()
         bypassed = found.bypassed
         if bypassed and not dry_run:
