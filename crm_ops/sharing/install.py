@@ -180,9 +180,9 @@ def _installed(source: Source, everything: str) -> Iterator[str]:
     yield _filled(
         "function",
         function=function,
-        inserted=_written(source, "new_rows"),
-        updated=_rewritten(source),
-        deleted=_written(source, "old_rows"),
+        inserted=_moved(_filled("written", scope=source.scope, rows="new_rows")),
+        updated=_moved(_rewritten(source)),
+        deleted=_moved(_filled("written", scope=source.scope, rows="old_rows")),
         all=_moved(f"SELECT {everything} AS scope"),
         most=str(_MOST_SCOPES),
     )
@@ -199,28 +199,10 @@ def _moved(changed: str) -> str:
     return _filled("moved", changed=changed, most=str(_MOST_SCOPES))
 
 
-def _written(source: Source, rows: str) -> str:
-    return _one_first(
-        _filled("one_written", scope=source.scope, rows=rows),
-        _filled("written", scope=source.scope, rows=rows),
-    )
-
-
 def _rewritten(source: Source) -> str:
-    if source.columns:
-        columns = ", ".join(source.columns)
-        return _counted(_filled("altered", scope=source.scope, columns=columns))
-    return _one_first(
-        _filled("one_rewritten", scope=source.scope), _filled("rewritten", scope=source.scope)
-    )
-
-
-def _one_first(one: str, many: str) -> str:
-    return _filled("one_first", one=_moved(one), many=_counted(many))
-
-
-def _counted(changed: str) -> str:
-    return _filled("counted", moved=_moved(changed))
+    if not source.columns:
+        return _filled("rewritten", scope=source.scope)
+    return _filled("altered", scope=source.scope, columns=", ".join(source.columns))
 
 
 def _function(name: str) -> Relation:

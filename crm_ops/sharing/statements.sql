@@ -6,19 +6,26 @@
 DROP FUNCTION IF EXISTS crm_ops.move_sharing_epochs(text[]);
 
 -- name: function
--- What the triggers of one table call.
+-- What the triggers of one table call. Each session moves a row of its own, so nobody waits for
+-- anybody, in whatever isolation; only a prepared transaction outlives its session's turn with it,
+-- so where there may be some, every change adds a row.
 CREATE OR REPLACE FUNCTION @function() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 DECLARE
+    mine bigint := CASE current_setting('max_prepared_transactions')
+        WHEN '0' THEN pg_backend_pid() ELSE nextval('crm_ops.sharing_epoch_slot_seq') END;
     moved bigint := @most;
 BEGIN
-    IF TG_OP = 'UPDATE' THEN
-        @updated;
-    ELSIF TG_OP = 'INSERT' THEN
+    IF TG_OP = 'INSERT' THEN
         @inserted;
+    ELSIF TG_OP = 'UPDATE' THEN
+        @updated;
     ELSIF TG_OP = 'DELETE' THEN
         @deleted;
+    END IF;
+    IF TG_OP <> 'TRUNCATE' THEN
+        GET DIAGNOSTICS moved = ROW_COUNT;
     END IF;
     IF moved = @most THEN
         @all;
@@ -28,44 +35,14 @@ END
 $body$;
 
 -- name: moved
--- Moves the epoch of each scope once, in the transaction of the writer. Each session moves a row of
--- its own, so nobody waits for anybody, in whatever isolation; only a prepared transaction outlives
--- its session's turn with it, so where there may be some, every change adds a row. Strides are random,
--- so that what was read before a rollback, or a restore, is not met again. Without a variable, so
--- that the plan is kept from the first time on.
+-- Moves the epoch of each scope once, in the transaction of the writer. Strides are random, so that
+-- what was read before a rollback, or a restore, is not met again.
 INSERT INTO crm_ops.sharing_epoch AS held (scope, slot, epoch)
-        SELECT changed.scope,
-            CASE current_setting('max_prepared_transactions') WHEN '0' THEN pg_backend_pid()
-                ELSE nextval('crm_ops.sharing_epoch_slot_seq') END,
-            1 + floor(random() * 4294967296)::bigint
+        SELECT changed.scope, mine, 1 + floor(random() * 4294967296)::bigint
         FROM (@changed) AS changed
         WHERE changed.scope IS NOT NULL
         LIMIT @most
         ON CONFLICT (scope, slot) DO UPDATE SET epoch = held.epoch + EXCLUDED.epoch;
-
--- name: one_first
--- Most statements write one row: then there is nothing to sort, and nothing to count. Of others `@one`
--- finds nothing.
-@one;
-        IF FOUND THEN
-            RETURN NULL;
-        END IF;
-        @many
-
--- name: counted
--- Says how many scopes were moved.
-@moved;
-        GET DIAGNOSTICS moved = ROW_COUNT;
-
--- name: one_written
--- The scope of the one row that was inserted or deleted.
-SELECT @scope AS scope FROM @rows WHERE NOT EXISTS (SELECT FROM @rows OFFSET 1)
-
--- name: one_rewritten
--- The scope of the one row that was updated, if it has stayed in it.
-SELECT @scope AS scope FROM new_rows
-            WHERE NOT EXISTS (SELECT FROM new_rows OFFSET 1)
-                AND (@scope) = (SELECT @scope FROM old_rows LIMIT 1)
 
 -- name: written
 -- The scopes of rows that were inserted or deleted.
