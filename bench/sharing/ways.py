@@ -59,7 +59,10 @@ def ready(connection: sa.Connection, redis: store.Client) -> Mapping[str, Callab
         "casbin": lambda: lambda user, lead: peer.may(connection, user, lead),
         "ours, miss": first,
         OURS: lambda: ours(warm),
-        FLOOR: lambda: lambda _, lead: prepared.row(connection, _LEAD, {"lead": lead}) is not None,
+        # With a text, as ours: so it is read without a pipeline, too.
+        FLOOR: lambda: (
+            lambda _, lead: prepared.row(connection, _LEAD, {"lead": str(lead)}) is not None
+        ),
     }
 
 

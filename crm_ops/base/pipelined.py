@@ -8,6 +8,7 @@ connection is not given back to its pool.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import psycopg
@@ -39,12 +40,13 @@ def rows(
     made: RowFactory[Any] = namedtuple_row,
     *,
     prepare: bool = False,
+    alone: bool = False,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> list[Any]:
     """The rows of a query as `made`.
 
-    With `prepare` it is planned once for each connection. `meanwhile` is called while the server
-    works.
+    With `prepare` it is planned once for each connection; where that is done already, a pipeline
+    saves nothing and the query may be sent `alone`. `meanwhile` is called while the server works.
     """
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
@@ -54,7 +56,7 @@ def rows(
         connection.begin()
     try:
         with driver.cursor(row_factory=made) as cursor:
-            with driver.pipeline():
+            with nullcontext() if alone else driver.pipeline():
                 cursor.execute(text, values, prepare=prepare)
                 meanwhile()
             return cursor.fetchall()

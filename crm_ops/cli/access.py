@@ -10,7 +10,7 @@ from typing import Annotated
 import sqlalchemy as sa
 import typer
 
-from crm_ops.base import database
+from crm_ops.base import database, errors
 from crm_ops.catalog import load
 from crm_ops.cli import options, output, tools
 from crm_ops.read.access import Access, Record, User
@@ -21,6 +21,9 @@ Tenant = Annotated[str, typer.Option("--tenant", help="The tenant's key.")]
 UserKey = Annotated[str, typer.Option("--user", help="The user's key.")]
 Entity = Annotated[str, typer.Option("--entity", help="An entity of the catalog.")]
 RecordKey = Annotated[str, typer.Option("--record", help="The record's key.")]
+
+# The options that give keys; what cannot be one is told by its name.
+_KEYS = ("tenant", "user", "record")
 
 
 @app.command("explain")
@@ -116,6 +119,11 @@ def _access(
     try:
         with database.transaction(engine, isolation="REPEATABLE READ") as connection:
             yield Access(connection, declared), connection
+    except errors.ParameterError as error:
+        option = str(error).partition(":")[0]
+        if option in _KEYS:
+            raise errors.ParameterError(f"--{error}") from error
+        raise
     finally:
         engine.dispose()
 

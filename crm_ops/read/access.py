@@ -8,7 +8,7 @@ no grant.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database, errors, pipelined, prepared, sql
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.read import values
+from crm_ops.read.keys import Keys
 from crm_ops.sharing import decision, explanation, layout, lookup, tenant_setting, viewer, visible
 from crm_ops.sharing.explanation import Explanation, Seer
 from crm_ops.sharing.kept import Kept
@@ -61,8 +61,7 @@ class Access:
     ) -> None:
         with database.translated(connection.engine):
             self._layout = layout.read(connection, catalog, list(catalog.entities))
-        if self._layout.sharing.users is None:
-            raise errors.CatalogError(["sharing.users: is missing; say where the users are"])
+        self._keys = Keys(self._layout)
         self._setting = self._layout.setting
         self._lookup = Lookup(self._layout, shared)
         self._conditions: Kept[tuple[str, str, str], tuple[Viewer, Visible]] = Kept(_CONDITIONS)
@@ -78,7 +77,7 @@ class Access:
                 f"{level!r} is no level; there are {', '.join(viewer.LEVELS)}"
             )
         tenant, entity = user.tenant, record.entity
-        with self._reading(connection, tenant, entity):
+        with self._reading(connection, tenant, entity, user=user.key, record=record.key):
             found = self._lookup.remembered(tenant, user.key, entity)
             if found is not None:
                 values = {"tenant": tenant, "user": user.key, "record": record.key}
@@ -96,7 +95,7 @@ class Access:
 
         Raises SettingsError where no triggers would end it when something changes.
         """
-        with self._reading(connection, user.tenant, entity):
+        with self._reading(connection, user.tenant, entity, user=user.key):
             found = self._lookup.remembered(user.tenant, user.key, entity)
             if found is None:
                 found = self._viewer(connection, user, entity)
@@ -131,9 +130,8 @@ class Access:
         With `meanwhile`, which is called while PostgreSQL works, its columns have names of their
         own.
         """
-        self._require_key(user)
         given = self.visible(connection, user, entity)
-        with self._reading(connection, user.tenant, entity):
+        with self._reading(connection, user.tenant, entity, user=user.key):
             for _ in range(_TRIES):
                 text, values = write(given)
                 # Also where the query finds nothing there is a row, which says whether it counts.
@@ -158,7 +156,7 @@ class Access:
 
     def keys(self, connection: sa.Connection, user: User, entity: str) -> frozenset[str]:
         """The keys of all records of `entity` that `user` may read, as text."""
-        self._require(entity)
+        self._keys.require(user.tenant, entity, user=user.key)
         declared = self._layout.catalog.entities[entity]
         key = f"r.{sql.identifier(declared.key)}::text AS key"
         table = sql.Relation.parse(declared.table).quoted
@@ -172,37 +170,37 @@ class Access:
 
     def explain(self, connection: sa.Connection, user: User, record: Record) -> Explanation:
         """By which ways `user` may see `record`, or why not; asks PostgreSQL for everything."""
-        with self._reading(connection, user.tenant, record.entity):
-            return explanation.of(
-                connection, self._layout, user.tenant, user.key, record.entity, record.key
-            )
+        tenant, entity = user.tenant, record.entity
+        with self._reading(connection, tenant, entity, user=user.key, record=record.key):
+            return explanation.of(connection, self._layout, tenant, user.key, entity, record.key)
 
     def who(self, connection: sa.Connection, tenant: str, record: Record) -> list[Seer]:
         """All users of the tenant who may see `record`; asks PostgreSQL for everything."""
-        with self._reading(connection, tenant, record.entity):
+        with self._reading(connection, tenant, record.entity, record=record.key):
             return explanation.everyone(connection, self._layout, tenant, record.entity, record.key)
 
+    def _reading(
+        self,
+        connection: sa.Connection,
+        tenant: str,
+        entity: str,
+        *,
+        user: str | None = None,
+        record: str | None = None,
+    ) -> AbstractContextManager[None]:
+        """Read as the tenant, once all that is given can be a key."""
+        self._keys.require(tenant, entity, user=user, record=record)
+        if self._setting is None:
+            return database.translated(connection.engine)
+        return self._as_tenant(connection, tenant)
+
     @contextmanager
-    def _reading(self, connection: sa.Connection, tenant: str, entity: str) -> Iterator[None]:
-        self._require(entity)
+    def _as_tenant(self, connection: sa.Connection, tenant: str) -> Iterator[None]:
         with (
             database.translated(connection.engine),
             tenant_setting.made(connection, self._setting, tenant),
         ):
             yield
-
-    def _require(self, entity: str) -> None:
-        known = self._layout.catalog.entities
-        if entity not in known:
-            raise errors.ParameterError(
-                f"no entity is called {entity}; there are {', '.join(known)}"
-            )
-
-    def _require_key(self, user: User) -> None:
-        # A request brings texts: what can be no key is told before PostgreSQL does, in its words.
-        type_name = self._layout.user_type.partition("(")[0]
-        if values.of_type([user.key], type_name, "user") == []:
-            raise values.wrong("user", user.key, "key of a user")
 
     def _text(self, entity: str, found: Viewer) -> str:
         key = (entity, found.fields)

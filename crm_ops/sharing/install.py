@@ -168,8 +168,11 @@ def _sources(catalog: Catalog) -> Iterator[Source]:
 
 def _scope(declared: _Declared, tenancy: Tenancy) -> str:
     if isinstance(declared, Members):
-        return scopes.user(f"{sql.identifier(declared.user)}::text")
-    return scopes.tenant_of(sql.identifier(declared.tenant), tenancy)
+        scope = scopes.user(f"{sql.identifier(declared.user)}::text")
+    else:
+        scope = scopes.tenant_of(sql.identifier(declared.tenant), tenancy)
+    # Two keys that a column's collation takes for one have scopes of their own.
+    return f'{scope} COLLATE "C"'
 
 
 def _installed(source: Source, everything: str) -> Iterator[str]:

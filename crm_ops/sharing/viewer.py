@@ -61,7 +61,12 @@ class Viewer:
             return True
         if owner is not None and (owner == self.user or self.role in self.bosses.get(owner, ())):
             return True
-        return any(level >= wanted and test(cells) for level, test, _ in self.granted)
+        for level, test, _ in self.granted:
+            if level < wanted:
+                return False
+            if test(cells):
+                return True
+        return False
 
     def grants(self, owner: str | None, share: int | None, cells: Sequence[Any]) -> Iterator[Grant]:
         """Every way that leads to a record, for those who ask why."""

@@ -8,7 +8,8 @@ the way it finds what bypassed the triggers, and has everybody read it again.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -95,13 +96,17 @@ def warm(
     watched = kept and not unguarded
     chunks = [tenants[at : at + _CHUNK] for at in range(0, len(tenants), _CHUNK)]
     done = Warmed(wanted=len(tenants) * (1 + len(entities)), unguarded=unguarded)
-    for chunk in chunks:
-        read = reading.read(engine, known, chunk, entities, now)
+
+    def ask(chunk: Sequence[str]) -> Read:
+        return reading.read(engine, known, chunk, entities, now)
+
+    for chunk, first in _read_ahead(ask, chunks):
+        read = first
         found = seen.compare(engine, read.seen) if watched else Compared()
         bypassed = found.bypassed
         if bypassed and not dry_run:
             seen.repair(engine, bypassed)
-            read = reading.read(engine, known, chunk, entities, now)
+            read = ask(chunk)
             found = seen.compare(engine, read.seen)
         values = {} if dry_run else _values(read, key)
         with store.translated(client):
@@ -114,6 +119,18 @@ def warm(
             sql.run(connection, load("crm_ops.sharing")["join_epochs"])
     # Only now: a Redis that is full drops the first values while the last are written.
     return replace(done, present=sum(_present(client, chunk, entities) for chunk in chunks))
+
+
+def _read_ahead(
+    ask: Callable[[Sequence[str]], Read], chunks: Sequence[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], Read]]:
+    """What is read of each chunk: PostgreSQL is at the next one while one is written to Redis."""
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        coming = [reader.submit(ask, chunk) for chunk in chunks[:1]]
+        for at, chunk in enumerate(chunks, start=1):
+            read = coming.pop().result()
+            coming.extend(reader.submit(ask, each) for each in chunks[at : at + 1])
+            yield chunk, read
 
 
 def _unguarded(engine: sa.Engine, catalog: Catalog, *, dry_run: bool) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import database as databases
 from crm_ops.base import errors, prepared, sql
+from tests.read import wire
 
 TEXT = "SELECT %(number)s::int + 1, 'x'"
 
@@ -58,6 +59,30 @@ def test_it_belongs_to_the_callers_transaction(database: sa.Engine) -> None:
         assert prepared.row(connection, moment, {}) == first
         connection.rollback()
         assert prepared.row(connection, moment, {}) != first
+
+
+@pytest.mark.parametrize("isolation", ["AUTOCOMMIT", "READ COMMITTED"])
+def test_each_question_is_one_trip_whatever_came_before(
+    database: sa.Engine, isolation: Any
+) -> None:
+    text = "SELECT %(name)s::text"
+    with wire.to(str(database.url.host), database.url.port or 5432) as counted:
+        url = database.url.set(drivername="postgresql+psycopg", host="127.0.0.1", port=counted.port)
+        made = sa.create_engine(url, isolation_level=isolation)
+        with made.connect() as connection:
+            # Its first question in a transaction begins it, and clears what a rollback made void.
+            prepared.row(connection, text, {"name": "a"})
+            for end in (None, connection.commit, connection.rollback, None):
+                begins = end is not None
+                if end is not None:
+                    end()
+                for value in ("a", "b", 7, None, 2**40, "c"):
+                    before = counted.trips
+                    found = prepared.row(connection, text, {"name": value})
+                    assert found == (None if value is None else str(value),)
+                    assert counted.trips <= before + 1 + begins
+                    begins = False
+        made.dispose()
 
 
 @pytest.mark.parametrize(

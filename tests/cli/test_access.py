@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from crm_ops.base import database as databases
-from crm_ops.base import settings, sql
+from crm_ops.base import errors, settings, sql
+from crm_ops.cli import exits
 from crm_ops.cli.main import app
 from crm_ops.schema import migrate
 from crm_ops.sharing import install
@@ -98,3 +99,39 @@ def test_who_and_what(runner: CliRunner) -> None:
     ]
     asked = ["access", "visible", "--tenant", "1", "--user", "3", "--entity", "lead"]
     assert runner.invoke(app, asked, catch_exceptions=False).stdout == "1\n3\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "given", "told"),
+    [
+        (
+            "explain",
+            "--user",
+            "ann",
+            "--user: 'ann' is no bigint; give a key that is in office.user.id",
+        ),
+        (
+            "explain",
+            "--record",
+            "1.5",
+            "--record: '1.5' is no bigint; give a key that is in office.lead.id",
+        ),
+        ("who", "--record", "9" * 30, "is no bigint"),
+        ("visible", "--tenant", "x", "--tenant: 'x' is no bigint; give a key that is in"),
+        ("visible", "--user", "", "--user: '' is no bigint"),
+    ],
+)
+def test_what_can_be_no_key_is_told_by_its_option(
+    runner: CliRunner, command: str, option: str, given: str, told: str
+) -> None:
+    asked = {"--tenant": "1", "--entity": "lead", "--user": "1", "--record": "1", option: given}
+    if command == "who":
+        del asked["--user"]
+    if command == "visible":
+        del asked["--record"]
+    result = runner.invoke(
+        app, ["access", command, *(part for pair in asked.items() for part in pair)]
+    )
+    assert isinstance(result.exception, errors.ParameterError)
+    assert exits.of_error(result.exception) == exits.USAGE
+    assert told in str(result.exception)

@@ -337,6 +337,24 @@ class TestAnOffice:
         self.write(engine, "UPDATE office.role SET parent_id = NULL")
         assert sql.run(connection, text, given.values).scalar_one() == 0
 
+    @pytest.mark.parametrize(
+        ("tenant", "user", "record", "told"),
+        [
+            ("1", "1", "one", "record: 'one' is no bigint; give a key that is in office.lead.id"),
+            ("1", "1", str(2**63), "is no bigint"),
+            ("1", "ann", "1", "user: 'ann' is no bigint; give a key that is in office.user.id"),
+            ("one", "1", "1", "tenant: 'one' is no bigint"),
+        ],
+    )
+    def test_what_can_be_no_key_is_told_and_costs_no_transaction(
+        self, engine: sa.Engine, access: Access, tenant: str, user: str, record: str, told: str
+    ) -> None:
+        with databases.transaction(engine) as connection:
+            for ask in (access.may, access.explain):
+                with pytest.raises(errors.ParameterError, match=told):
+                    ask(connection, User(tenant, user), Record("lead", record))
+            assert not access.may(connection, User("1", "1"), Record("lead", str(2**63 - 1)))
+
     def test_without_postgresql_there_is_an_error_and_no_grant(self, access: Access) -> None:
         nobody = databases.engine("postgresql://me:hidden@127.0.0.1:1/crm")
         with (

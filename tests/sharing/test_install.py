@@ -104,6 +104,46 @@ def test_every_update_of_a_rule_moves_an_epoch_and_of_a_user_one_that_matters(
     }
 
 
+def test_a_rule_moves_the_epochs_it_leaves_and_enters_alone_or_with_others(crm: sa.Engine) -> None:
+    install.apply(crm, CATALOG)
+    one = "INSERT INTO office.rule (id, company_id) VALUES (1, 7)"
+    assert write(crm, one) == {"t:7"}
+    assert write(crm, "UPDATE office.rule SET company_id = 8") == {"t:7", "t:8"}
+    assert write(crm, "UPDATE office.rule SET company_id = NULL") == {"t:8"}
+    assert write(crm, "UPDATE office.rule SET company_id = NULL") == set()
+    assert write(crm, "UPDATE office.rule SET company_id = 9") == {"t:9"}
+    three = "INSERT INTO office.rule (id, company_id) VALUES (2, 9), (3, 7), (4, NULL)"
+    assert write(crm, three) == {"t:7", "t:9"}
+    assert write(crm, "UPDATE office.rule SET company_id = 8 WHERE id IN (2, 3)") == {
+        "t:7",
+        "t:8",
+        "t:9",
+    }
+    assert write(crm, "UPDATE office.rule SET level = 'read_only' WHERE id > 9") == set()
+    assert write(crm, "DELETE FROM office.rule WHERE id = 1") == {"t:9"}
+    assert write(crm, "DELETE FROM office.rule") == {"t:8"}
+
+
+def test_each_statement_of_a_transaction_moves_the_epoch_anew(crm: sa.Engine) -> None:
+    install.apply(crm, CATALOG)
+    seen = set()
+    with crm.connect() as connection, connection.begin():
+        sql.run(connection, "INSERT INTO office.rule (id, company_id) VALUES (1, 7)")
+        for _ in range(3):
+            sql.run(connection, "UPDATE office.rule SET level = 'read_only'")
+            with connection.begin_nested() as savepoint:
+                sql.run(connection, "UPDATE office.rule SET level = 'read_write'")
+                seen.add(total(connection))
+                savepoint.rollback()
+            seen.add(total(connection))
+    assert len(seen) == 6
+
+
+def total(connection: sa.Connection) -> int:
+    found = sql.run(connection, "SELECT sum(epoch)::bigint FROM crm_ops.sharing_epoch")
+    return int(found.scalar_one())
+
+
 def test_a_session_moves_one_row_however_often_and_in_any_isolation(crm: sa.Engine) -> None:
     install.apply(crm, CATALOG)
     with crm.connect() as connection, crm.connect() as other:
