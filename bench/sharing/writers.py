@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from bench.report import say, table
 from bench.sharing import company
 from crm_ops.base import database, sql
+from crm_ops.base.names import SHARING_EPOCH
 from crm_ops.sharing import install
 
 WRITERS = 20
@@ -61,7 +62,7 @@ def contention(engine: sa.Engine, rounds: int) -> str:
         " in turns without and with the triggers. A change is one statement, or what a CRM does to"
         " save a rule: who asks, the rule, the update, a row of history, the rule again; with 2 ms"
         " in which the CRM does something else before it commits. `on` waits for the disk, as"
-        " PostgreSQL comes.\n\n" + table([*_HEADS, "share kept", "of each turn"], shown)
+        " PostgreSQL comes. Tables are vacuumed before each turn.\n\n" + table([*_HEADS, "share kept", "of each turn"], shown)
     )
 
 
@@ -85,7 +86,13 @@ def _kept(engine: sa.Engine, pgbench: Path, way: str, commit: str, rounds: int) 
 
 
 def _writes_per_s(engine: sa.Engine, pgbench: Path, way: str, commit: str) -> float:
-    """Changes of one tenant's rules in a second, each writer's of a rule of its own."""
+    """Changes of one tenant's rules in a second, each writer's of a rule of its own.
+
+    What turns before, and other cases, left behind is vacuumed away first.
+    """
+    with database.autocommit(engine) as connection:
+        for written in ("bench_sharing.sharing_rule", "bench_sharing.history", SHARING_EPOCH.quoted):
+            sql.run(connection, f"VACUUM (ANALYZE) {written}")
     url = engine.url.set(drivername="postgresql", query={})
     options = f"?options=-csynchronous_commit%3D{commit}"
     with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:

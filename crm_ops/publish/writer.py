@@ -6,7 +6,7 @@ tenant that left) goes away, and a nightly warming finds the others still there.
 
 from __future__ import annotations
 
-import random
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -95,7 +95,7 @@ def _padded(version: int) -> str:
 
 def lifetime_s(key: str) -> int:
     """The lifetime and a jitter that is the key's own, so that keys do not expire together."""
-    return int(LIFETIME.total_seconds()) + random.Random(key).randrange(_JITTER_S)  # noqa: S311
+    return int(LIFETIME.total_seconds()) + zlib.crc32(key.encode()) % _JITTER_S
 
 
 __all__ = ["LIFETIME", "Value", "Written", "lifetime_s", "write"]
