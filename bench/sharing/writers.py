@@ -62,7 +62,8 @@ def contention(engine: sa.Engine, rounds: int) -> str:
         " in turns without and with the triggers. A change is one statement, or what a CRM does to"
         " save a rule: who asks, the rule, the update, a row of history, the rule again; with 2 ms"
         " in which the CRM does something else before it commits. `on` waits for the disk, as"
-        " PostgreSQL comes. Tables are vacuumed before each turn.\n\n" + table([*_HEADS, "share kept", "of each turn"], shown)
+        " PostgreSQL comes. Tables are vacuumed before each turn.\n\n"
+        + table([*_HEADS, "share kept", "of each turn"], shown)
     )
 
 
@@ -91,7 +92,8 @@ def _writes_per_s(engine: sa.Engine, pgbench: Path, way: str, commit: str) -> fl
     What turns before, and other cases, left behind is vacuumed away first.
     """
     with database.autocommit(engine) as connection:
-        for written in ("bench_sharing.sharing_rule", "bench_sharing.history", SHARING_EPOCH.quoted):
+        ours = SHARING_EPOCH.quoted
+        for written in ("bench_sharing.sharing_rule", "bench_sharing.history", ours):
             sql.run(connection, f"VACUUM (ANALYZE) {written}")
     url = engine.url.set(drivername="postgresql", query={})
     options = f"?options=-csynchronous_commit%3D{commit}"
