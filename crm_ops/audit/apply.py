@@ -120,9 +120,7 @@ def _each(items: Iterable[T], step: Callable[[T], R], refused: dict[str, str]) -
 
 def _raise(refused: dict[str, str], what: str) -> None:
     if refused:
-        told = "; ".join(
-            why if table in why else f"{table}: {why}" for table, why in refused.items()
-        )
+        told = "; ".join(f"{table}: {why}" for table, why in refused.items())
         number = "1 partition" if len(refused) == 1 else f"{len(refused)} partitions"
         raise errors.AuditError(f"{number} could not be {what}: {told}")
 
