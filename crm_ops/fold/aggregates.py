@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from crm_ops.base import errors, sql
 from crm_ops.catalog.aggregates import Aggregate
 from crm_ops.catalog.facets import ColumnFacet, LinkFacet, SingleValued
-from crm_ops.fold import rows, splits
+from crm_ops.fold import planning, rows, splits
 
 # GROUPING() takes at most 31 arguments.
 _MOST_KEYS = 31
@@ -142,6 +142,7 @@ def _scan(
     SELECT {_joined("tenant", *_columns(keys))}, {_grouping(keys)} AS g,
            {_figures(measured, source)}
     FROM (
+      {planning.APART}
       SELECT {_joined(*_source(counted, keys, columns), *source.column())}
       FROM {source.relation} AS r WHERE {source.condition}
     ) AS source

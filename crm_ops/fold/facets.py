@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from crm_ops.base import sql
 from crm_ops.catalog.facets import LinkFacet, SingleValued
-from crm_ops.fold import links, rows, splits
+from crm_ops.fold import links, planning, rows, splits
 
 # GROUPING() takes at most 31 arguments; of changes all facets are counted in one pass.
 _MOST = 30
@@ -78,6 +78,7 @@ def _scan(
   FROM (
     SELECT {", ".join(["tenant", *keys])}, {grouping} AS g, {source.count()} AS n
     FROM (
+      {planning.APART}
       SELECT {columns} FROM {source.relation} AS r WHERE {source.condition}
     ) AS source
     GROUP BY GROUPING SETS ({sets}){source.having()}

@@ -9,6 +9,14 @@ import sqlalchemy as sa
 
 from crm_ops.base import sql
 
+APART = "WITH apart AS (SELECT)"
+"""Before the SELECT of a subquery: it is planned by itself, never as a part of what is around it.
+
+Else the planner takes keys that are computed from a nearly unique column for as many: it expects
+hash tables of all rows, and sorts where they would not fit. `OFFSET 0` has the same effect but
+forbids parallel workers.
+"""
+
 
 @contextmanager
 def hashed(connection: sa.Connection) -> Iterator[None]:
@@ -23,4 +31,4 @@ def _set(connection: sa.Connection, loops: str) -> None:
     sql.run(connection, "SELECT set_config('enable_nestloop', %(loops)s, true)", loops=loops)
 
 
-__all__ = ["hashed"]
+__all__ = ["APART", "hashed"]
