@@ -139,7 +139,7 @@ def _leads(engine: sa.Engine, catalog: Catalog) -> tuple[Counted, Counted]:
 def _change(
     engine: sa.Engine, counted: Counted, share: float, turn: int, *, gone: bool = False
 ) -> None:
-    """Change a share of the rows, each time others."""
+    """Change a share of the rows, each time others; what goes is not among what changes later."""
     every = round(100 / share)
     with database.transaction(engine) as connection:
         sql.run(
@@ -147,7 +147,7 @@ def _change(
             f"UPDATE {counted.table.quoted} {_GONE if gone else _CHANGED}"
             " WHERE id %% %(every)s = %(at)s",
             every=every,
-            at=turn % every,
+            at=(-1 - turn if gone else turn) % every,
         )
 
 
