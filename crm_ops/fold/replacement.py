@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from crm_ops.base.names import AGGREGATE, FACET_COUNT
+from crm_ops.base.sql import Relation
 from crm_ops.fold import notes
 from crm_ops.fold.definition import Kind
 
@@ -56,10 +57,7 @@ def _facet_counts() -> Replacement:
     return Replacement(
         _seen("facet", "facet = ''", "true"),
         notes.noted("facets", f"SELECT tenant, n AS counted FROM {FRESH} WHERE facet = ''"),
-        f"""
-DELETE FROM {FACET_COUNT.quoted} AS stored
-WHERE {asked} AND NOT EXISTS (SELECT FROM {FRESH} AS fresh WHERE {same})
-""",
+        _gone(FACET_COUNT, asked, same),
         f"""
 MERGE INTO {FACET_COUNT.quoted} AS stored USING {FRESH} AS fresh ON {asked} AND {same}
 WHEN MATCHED AND stored.n <> fresh.n THEN UPDATE SET n = fresh.n
@@ -83,10 +81,7 @@ def _aggregate_figures() -> Replacement:
     return Replacement(
         _seen("aggregate", "aggregate = ''", "measured = ''"),
         notes.noted("aggregates", f"SELECT tenant, n AS counted FROM {FRESH} WHERE aggregate = ''"),
-        f"""
-DELETE FROM {AGGREGATE.quoted} AS stored
-WHERE {asked} AND NOT EXISTS (SELECT FROM {FRESH} AS fresh WHERE {same})
-""",
+        _gone(AGGREGATE, asked, same),
         f"""
 MERGE INTO {AGGREGATE.quoted} AS stored
 USING (SELECT * FROM {FRESH} WHERE aggregate <> '') AS fresh ON {asked} AND {same}
@@ -96,6 +91,13 @@ WHEN NOT MATCHED THEN INSERT ({", ".join((*keys, *figures))})
   VALUES ({", ".join(f"fresh.{each}" for each in keys)}, {fresh})
 """,
     )
+
+
+def _gone(table: Relation, asked: str, same: str) -> str:
+    return f"""
+DELETE FROM {table.quoted} AS stored
+WHERE {asked} AND NOT EXISTS (SELECT FROM {FRESH} AS fresh WHERE {same})
+"""
 
 
 def _seen(name: str, total: str, bucket: str) -> str:
