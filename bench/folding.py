@@ -79,7 +79,8 @@ def run(setup: Setup) -> None:
         report.case(refresh_case(own, 1.0, gone=True), own.rounds)
         even = refresh_case(own, _EVEN)
         both = {way: even.ways[way] for way in (OURS, _PLAIN, _REBUILD, _REBUILD_PLAIN)}
-        report.case(Case(even.title, f"{even.about}; where both cost alike", both, even.prepare), 1)
+        about = f"{even.about}; where both cost alike"
+        report.case(Case(even.title, about, both, even.prepare, even.long), 1)
         report.add(f"## Memory\n\n{_memory(own)}")
 
 
