@@ -22,6 +22,11 @@ class SettingsError(CrmOpsError):
 class ParameterError(CrmOpsError):
     """A parameter names something that is not there."""
 
+    def __init__(self, message: str | None = None, *, parameter: str | None = None) -> None:
+        """`parameter` is the name of the one that is wrong, with which the message begins."""
+        self.parameter = parameter
+        super().__init__(message)
+
 
 class CatalogError(CrmOpsError):
     """The catalog is wrong; nothing was written."""

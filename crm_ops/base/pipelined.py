@@ -25,11 +25,10 @@ def first(
     values: Mapping[str, Any],
     made: RowFactory[Any] = namedtuple_row,
     *,
-    prepare: bool = False,
-    meanwhile: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Any:
     """The first row of a query as `made`, None where it has none; else like `rows`."""
-    found = rows(connection, text, values, made, prepare=prepare, meanwhile=meanwhile)
+    found = rows(connection, text, values, made, meanwhile=meanwhile)
     return found[0] if found else None
 
 
@@ -41,12 +40,13 @@ def rows(
     *,
     prepare: bool = False,
     alone: bool = False,
-    meanwhile: Callable[[], object] = lambda: None,
+    meanwhile: Callable[[], object] | None = None,
 ) -> list[Any]:
     """The rows of a query as `made`.
 
-    With `prepare` it is planned once for each connection; where that is done already, a pipeline
-    saves nothing and the query may be sent `alone`. `meanwhile` is called while the server works.
+    With `prepare` it is planned once for each connection; where that is done already the query may
+    be sent `alone`. `meanwhile` is called while the server works. Without anything to be sent or
+    done besides there is no pipeline, which costs more than a small query.
     """
     driver = connection.connection.driver_connection
     if not isinstance(driver, psycopg.Connection):
@@ -56,9 +56,11 @@ def rows(
         connection.begin()
     try:
         with driver.cursor(row_factory=made) as cursor:
-            with nullcontext() if alone else driver.pipeline():
+            besides = meanwhile is not None or (prepare and not alone)
+            with driver.pipeline() if besides else nullcontext():
                 cursor.execute(text, values, prepare=prepare)
-                meanwhile()
+                if meanwhile is not None:
+                    meanwhile()
             return cursor.fetchall()
     except psycopg.Error as error:
         lost = driver.closed

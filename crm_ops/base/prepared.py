@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import sqlalchemy as sa
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
+from psycopg.rows import RowFactory, tuple_row
 
 from crm_ops.base import pipelined
 
@@ -20,13 +20,18 @@ from crm_ops.base import pipelined
 _MOST_KNOWN = 100
 
 
-def row(connection: sa.Connection, text: str, values: Mapping[str, Any]) -> tuple[Any, ...] | None:
-    """The first row of a query, None where it has none."""
+def row(
+    connection: sa.Connection,
+    text: str,
+    values: Mapping[str, Any],
+    made: RowFactory[Any] = tuple_row,
+) -> Any:
+    """The first row of a query as `made`, None where it has none."""
     known = _known(connection)
     # Of numbers and lists psycopg prepares one statement for each size.
     texts = all(type(value) is str for value in values.values())
     alone = texts and text in known
-    found = pipelined.rows(connection, text, values, tuple_row, prepare=True, alone=alone)
+    found = pipelined.rows(connection, text, values, made, prepare=True, alone=alone)
     if texts:
         known.add(text)
     return found[0] if found else None

@@ -120,8 +120,7 @@ def _access(
         with database.transaction(engine, isolation="REPEATABLE READ") as connection:
             yield Access(connection, declared), connection
     except errors.ParameterError as error:
-        option = str(error).partition(":")[0]
-        if option in _KEYS:
+        if error.parameter in _KEYS:
             raise errors.ParameterError(f"--{error}") from error
         raise
     finally:

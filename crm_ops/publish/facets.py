@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from operator import attrgetter
 
 import sqlalchemy as sa
 
@@ -90,18 +89,24 @@ def _labelled(connection: sa.Connection, facet: Facet, found: _Found) -> _Found:
 
 
 def shown(facet: Facet, buckets: Sequence[codec.Bucket]) -> codec.Facet:
-    """The buckets in their order, cut to the facet's `top`; the value NULL comes last."""
-    ordered = [bucket for bucket in buckets if bucket.value is not None]
-    # Each sorting keeps the order of equals from the one before.
-    ordered.sort(key=attrgetter("value"))
-    if isinstance(facet, RangesFacet):
-        ranks = {label: at for at, label in enumerate(facet.labels())}
-        ordered.sort(key=lambda bucket: ranks.get(bucket.value or "", 0))
-    if facet.order == "count":
-        ordered.sort(key=attrgetter("n"), reverse=True)
-    ordered += [bucket for bucket in buckets if bucket.value is None]
+    """The buckets in their order, cut to the facet's `top`."""
+    places = order(facet, [each.value for each in buckets], [each.n for each in buckets])
+    ordered = [buckets[at] for at in places]
     top = len(ordered) if facet.top is None else facet.top
     return codec.Facet(ordered[:top], other=sum(bucket.n for bucket in ordered[top:]))
 
 
-__all__ = ["publish", "read", "shown"]
+def order(facet: Facet, values: Sequence[str | None], numbers: Sequence[int]) -> list[int]:
+    """The places of a facet's buckets in their order of display; the value NULL comes last."""
+    places = [at for at, value in enumerate(values) if value is not None]
+    # Each sorting keeps the order of equals from the one before.
+    places.sort(key=values.__getitem__)  # type: ignore[arg-type]
+    if isinstance(facet, RangesFacet):
+        ranks = {label: rank for rank, label in enumerate(facet.labels())}
+        places.sort(key=lambda at: ranks.get(values[at] or "", 0))
+    if facet.order == "count":
+        places.sort(key=numbers.__getitem__, reverse=True)
+    return places + [at for at, value in enumerate(values) if value is None]
+
+
+__all__ = ["order", "publish", "read", "shown"]

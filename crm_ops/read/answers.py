@@ -8,11 +8,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
-from crm_ops.publish import codec
-
-Counted = Mapping[str, Sequence[codec.Bucket]]
-"""Facet -> its buckets, in no order; '' may have the total."""
-
 Source = Literal["redis", "table", "bitmaps", "sql"]
 """Where figures come from: Redis, our table in PostgreSQL, bitmaps, a count of the CRM's rows."""
 
@@ -47,14 +42,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search is answered with: the counts, and the page's rows.
+    """What a search is answered with: the counts, and the page's rows."""
 
-    `version` is that of the bitmaps that counted, 0 where SQL did.
-    """
-
-    counted: Counted
+    facets: Mapping[str, Facet]
     total: int
-    version: int
+    source: Source
     as_of: datetime
     page: Sequence[Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -23,15 +23,22 @@ _MAKE: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def value(text: str | None, type_name: str) -> object:
-    """The value of a cell; a moment beyond Python's calendar stays a text, as do other types."""
+def values(texts: Sequence[str | None], type_name: str) -> Sequence[object]:
+    """The values of a column; a moment beyond Python's calendar stays a text, as do other types."""
     make = _MAKE.get(type_name)
-    if text is None or make is None:
-        return text
+    if make is None:
+        return texts
     try:
-        return make(text)
+        return [None if text is None else make(text) for text in texts]
+    except ValueError:
+        return [_value(text, make) for text in texts]
+
+
+def _value(text: str | None, make: Callable[[str], object]) -> object:
+    try:
+        return None if text is None else make(text)
     except ValueError:
         return text
 
 
-__all__ = ["value"]
+__all__ = ["values"]

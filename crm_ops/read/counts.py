@@ -6,16 +6,13 @@ each) and for the total. Each filtered facet is counted over the rows that the o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from crm_ops.base import sql
 from crm_ops.base.names import FACET_COUNT
 from crm_ops.catalog.facets import LinkFacet, SingleValued
 from crm_ops.fold import splits
-from crm_ops.publish.codec import Bucket
 from crm_ops.read import labels
-from crm_ops.read.answers import Counted
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.layout import Layout
 
@@ -53,19 +50,6 @@ def stored(layout: Layout) -> str:
         f"SELECT facet, bucket, n FROM {FACET_COUNT.quoted}"
         " WHERE entity = %(stored_entity)s AND tenant = %(stored_tenant)s AND facet <> ''",
     )
-
-
-def read(rows: Iterable[Sequence[Any]]) -> Counted:
-    """The buckets by facet of such an array."""
-    found: dict[str, list[Bucket]] = {}
-    for facet, value, label, n in rows:
-        found.setdefault(facet, []).append(Bucket(value, n, label))
-    return found
-
-
-def total(counted: Counted) -> int:
-    """The total among `live` counts."""
-    return counted[""][0].n
 
 
 def _listed(layout: Layout, counted: str) -> str:
@@ -132,4 +116,4 @@ def _link(layout: Layout, name: str, facet: LinkFacet, rows: Condition) -> str:
 """
 
 
-__all__ = ["live", "read", "stored", "total"]
+__all__ = ["live", "stored"]

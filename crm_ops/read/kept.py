@@ -17,17 +17,12 @@ from pyroaring import BitMap
 from crm_ops.fold import positions
 from crm_ops.read import codes
 from crm_ops.read.codes import Codes
+from crm_ops.read.remembered import Labels, Remembered
 
 MOST_BYTES = 256 * 1024 * 1024
 
 # So long a label that was changed may be shown as it was.
 _LABELS_S = 60.0
-
-Place = tuple[str, str | None]
-"""A facet and its bucket."""
-
-Labels = dict[Place, str | None]
-"""What a person reads for a bucket."""
 
 Places = Mapping[str, Mapping[str | None, BitMap]]
 """Facet -> bucket -> rows; the facet '' has all rows in its bucket None."""
@@ -43,7 +38,7 @@ Change = tuple[str, str | None, int, Sequence[int], Sequence[int]]
 class Held:
     """The bitmaps of one tenant and entity, how many rows each has, and codes where they pay.
 
-    `bytes` is about what the bitmaps take.
+    `bytes` is about what the bitmaps take; what was counted with them is `remembered`.
     """
 
     set_id: int
@@ -52,6 +47,11 @@ class Held:
     counts: Counts = field(repr=False)
     bytes: int
     codes: Mapping[str, Codes] = field(repr=False)
+    remembered: Remembered = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A hundred answers or more, where a tenant has a million rows.
+        object.__setattr__(self, "remembered", Remembered(self.bytes))
 
     @property
     def everything(self) -> BitMap:
@@ -60,8 +60,9 @@ class Held:
 
     @property
     def all_bytes(self) -> int:
-        """About what all of it takes."""
-        return self.bytes + sum(each.bytes for each in self.codes.values())
+        """About what all of it takes, at most."""
+        coded = sum(each.bytes for each in self.codes.values())
+        return self.bytes + coded + self.remembered.most_bytes
 
 
 def whole(
@@ -182,4 +183,4 @@ class Kept:
         self._bytes -= 0 if gone is None else gone.all_bytes
 
 
-__all__ = ["MOST_BYTES", "Change", "Held", "Kept", "Labels", "Place", "Places", "moved", "whole"]
+__all__ = ["MOST_BYTES", "Change", "Counts", "Held", "Kept", "Places", "moved", "whole"]

@@ -38,7 +38,8 @@ class _Column:
             pass
         shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
         raise errors.ParameterError(
-            f"{self.what}: {shown!r} is no {self.type}; give a key that is in {self.name}"
+            f"{self.what}: {shown!r} is no {self.type}; give a key that is in {self.name}",
+            parameter=self.what,
         )
 
 

@@ -8,8 +8,9 @@ from crm_ops.base import sql
 from crm_ops.catalog.facets import LinkFacet, LookupFacet
 from crm_ops.read import values
 from crm_ops.read.condition import Condition
-from crm_ops.read.kept import Labels, Place
+from crm_ops.read.kept import Held
 from crm_ops.read.layout import Layout
+from crm_ops.read.remembered import Labels, Place
 
 
 def wanted(layout: Layout, shown: Mapping[str, Iterable[str | None]]) -> list[Place]:
@@ -23,9 +24,11 @@ def wanted(layout: Layout, shown: Mapping[str, Iterable[str | None]]) -> list[Pl
     ]
 
 
-def unknown(layout: Layout, shown: Mapping[str, Iterable[str | None]], named: Labels) -> Condition:
-    """The labels of buckets `shown` that are not yet `named`: JSON of [facet, bucket, label]."""
-    places = [place for place in wanted(layout, shown) if place not in named]
+def unknown(layout: Layout, held: Held, named: Labels) -> Condition:
+    """The labels of buckets that are not yet `named`: JSON of [facet, bucket, label]."""
+    places: list[Place] = []
+    if not held.remembered.labelled(named):
+        places = [place for place in wanted(layout, held.places) if place not in named]
     if not places:
         return Condition("NULL::json")
     text = of_facets(layout, "counted.facet", "counted.bucket")
@@ -38,6 +41,12 @@ def unknown(layout: Layout, shown: Mapping[str, Iterable[str | None]], named: La
             "label_buckets": [bucket for _, bucket in places],
         },
     )
+
+
+def learn(held: Held, named: Labels, found: Iterable[tuple[str, str | None, str | None]]) -> None:
+    """Take what the query `unknown` found among those that are `named`."""
+    named.update({(facet, bucket): label for facet, bucket, label in found})
+    held.remembered.note_labelled(named)
 
 
 def of_facets(layout: Layout, facet: str, bucket: str) -> str:
@@ -67,4 +76,4 @@ def label(layout: Layout, name: str, bucket: str) -> str | None:
     )
 
 
-__all__ = ["label", "of_facets", "unknown", "wanted"]
+__all__ = ["label", "learn", "of_facets", "unknown", "wanted"]

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from crm_ops.base import sql
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.fold import splits
-from crm_ops.read import labels
+from crm_ops.read import labels, shown
+from crm_ops.read.answers import Found
 from crm_ops.read.buckets import Bucket
 from crm_ops.read.condition import Condition
 from crm_ops.read.layout import Layout
@@ -33,10 +35,22 @@ class Tally:
     labels: Mapping[tuple[str, Bucket], str | None]
 
 
+def found(
+    question: Question,
+    groups: Iterable[Sequence[Any]],
+    as_of: datetime,
+    paged: Sequence[Any] | None,
+) -> Found:
+    """The answer that SQL has counted alone."""
+    tally = read(question, groups)
+    facets = shown.counted(question.layout, tally.facets, tally.labels)
+    return Found(facets, tally.total, "sql", as_of, paged or ())
+
+
 def read(question: Question, groups: Iterable[Sequence[Any]] | None) -> Tally:
     """The counts that the JSON of `statement` has; None has none.
 
-    Groups without `missed` are of rows that fail no filter.
+    Groups without `missed` are of rows that fail no filter, as those of `counts` are.
     """
     own = {name: 1 << at for at, name in enumerate(question.filters)}
     facets: dict[str, Counter[Bucket]] = {name: Counter() for name in question.layout.entity.facets}
@@ -129,4 +143,4 @@ FROM (
 GROUP BY value, missed"""
 
 
-__all__ = ["Tally", "read", "statement"]
+__all__ = ["Tally", "found", "read", "statement"]

@@ -15,13 +15,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from crm_ops.base import errors
-from crm_ops.publish.codec import Bucket
 from crm_ops.read import catching_up, few, looked, told
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.condition import Condition
-from crm_ops.read.kept import Held, Kept, Labels
+from crm_ops.read.kept import Held, Kept
 from crm_ops.read.published import Published
 from crm_ops.read.question import Question
+from crm_ops.read.remembered import Labels
 from crm_ops.read.told import Told
 from crm_ops.read.trips import since
 from crm_ops.read.visibility import Views
@@ -55,7 +55,7 @@ class Means:
 
 
 def answer(question: Question, means: Means, steps: list[Step]) -> Found:
-    """The answer; version 0 says that SQL counted."""
+    """The answer, by bitmaps and SQL together or by SQL alone."""
     if not means.user and len(question.filters) < 2:
         steps.append(Step("process", "no bitmaps: a text is looked for in all rows", 0.0))
         return _by_sql(question, means, steps)
@@ -68,7 +68,7 @@ def answer(question: Question, means: Means, steps: list[Step]) -> Found:
             held.forget(name, question.tenant)
             break
         if made is None and (known is not None or row.set_id is None):
-            return _counted(question, row)
+            return looked.found(question, row.tally, row.now, row.page)
         if known is not None and made is not None and row.same:
             held.put(name, question.tenant, known)
             if not row.able or made.short(row):
@@ -129,16 +129,7 @@ def _timed(
 
 def _by_sql(question: Question, means: Means, steps: list[Step]) -> Found:
     row = _timed(means.ask, lambda asked, _: few.statement(asked), _ROWS, steps)
-    return _counted(question, row)
-
-
-def _counted(question: Question, row: sa.Row[Any]) -> Found:
-    tally = looked.read(question, row.tally)
-    counted = {
-        facet: [Bucket(bucket, n, tally.labels[facet, bucket]) for bucket, n in each.items()]
-        for facet, each in tally.facets.items()
-    }
-    return Found(counted, tally.total, 0, row.now, row.page or ())
+    return looked.found(question, row.tally, row.now, row.page)
 
 
 def _first(question: Question) -> Condition:

@@ -9,8 +9,9 @@ from threading import Lock
 from typing import Any
 
 import sqlalchemy as sa
+from psycopg.rows import namedtuple_row
 
-from crm_ops.base import database, errors, pipelined, sql, store
+from crm_ops.base import database, errors, pipelined, prepared, sql, store
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.catalog.entities import ColumnTenancy, SingleTenancy
 from crm_ops.read import layout, narrowed, question, reports, search
@@ -198,7 +199,7 @@ class Reader:
         /,
         *,
         often: bool = False,
-        meanwhile: Callable[[], object] = lambda: None,
+        meanwhile: Callable[[], object] | None = None,
     ) -> sa.Row[Any]:
         """The one row of a statement, in one round trip; as the tenant where policies ask.
 
@@ -217,10 +218,12 @@ class Reader:
                 return sql.run(connection, statement, values).one()
 
         def once() -> sa.Row[Any]:
+            found: sa.Row[Any]
             with database.autocommit(self._engine) as connection:
-                found: sa.Row[Any] = pipelined.first(
-                    connection, statement, values, prepare=often, meanwhile=meanwhile
-                )
+                if often:
+                    found = prepared.row(connection, statement, values, namedtuple_row)
+                else:
+                    found = pipelined.first(connection, statement, values, meanwhile=meanwhile)
                 return found
 
         try:

@@ -14,17 +14,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from crm_ops.base.names import MOMENT, REFRESH
 from crm_ops.publish import codec, facets
-from crm_ops.read import bulk, cells, counts, cursor, filtered, narrowed, page
-from crm_ops.read.answers import Answer, Bucket, Counted, Facet, Found, Source, Step
+from crm_ops.read import cells, counts, cursor, filtered, looked, narrowed, page, published
+from crm_ops.read.answers import Answer, Found, Source, Step
 from crm_ops.read.condition import Condition
 from crm_ops.read.cursor import Position
-from crm_ops.read.layout import Layout
 from crm_ops.read.narrowed import Means
-from crm_ops.read.published import Published, consistent
+from crm_ops.read.published import Precomputed, Published
 from crm_ops.read.question import Question
 from crm_ops.read.trips import Ask, since, timed
 
@@ -36,63 +33,50 @@ def answer(question: Question, means: Means, ask: Ask, *, signing_key: bytes | N
     steps: list[Step] = []
     found = None
     if not question.whole:
-        found = _told(question, narrowed.answer(question, means, steps))
+        found = narrowed.answer(question, means, steps)
     elif question.plain:
         found = _precomputed(question, means.published, ask, steps)
     else:
-        found = _by_bitmaps(question, means, ask, steps)
-    figures, source, shown = found or _counted(question, ask, steps)
-    rows, following = _page(question, shown, signing_key)
+        found = filtered.answer(question, means.held, ask, steps)
+        found = found if found is not None and _fresh(question, found.as_of) else None
+    found = found or _counted(question, ask, steps)
+    rows, following = _page(question, found.page, signing_key)
     return Answer(
         rows=rows,
-        total=figures.total,
-        facets=_facets(question.layout, figures),
+        total=found.total,
+        facets=found.facets,
         next=following,
-        as_of=figures.as_of,
-        source=source,
+        as_of=found.as_of,
+        source=found.source,
         steps=tuple(steps),
     )
 
 
-_Found = tuple[codec.FacetCounts, Source, Sequence[Any]]
-
-
-def _precomputed(
-    question: Question, published: Published, ask: Ask, steps: list[Step]
-) -> _Found | None:
+def _precomputed(question: Question, redis: Published, ask: Ask, steps: list[Step]) -> Found | None:
     """What was precomputed, with the page; None where it must be counted."""
     began = time.perf_counter()
     layout = question.layout
-    held = published.facet_counts(layout, question.tenant)
+    held = redis.facet_counts(layout, question.tenant)
     steps.append(Step("redis", "counts" if held else "no usable counts", since(began)))
     if held is not None and not _fresh(question, held.as_of):
         return None
     if held is not None and question.limit == 0:
-        return held, "redis", ()
+        return _precounted(held, "redis", held.as_of, ())
     statement = _stored(question, _NO_VERSION if held is None else held.version)
     row = timed(ask, statement, "page, and counts unless Redis has the newest", steps)
     if row.version is None:
         return None
     if held is not None and held.version == row.version:
-        return msgspec.structs.replace(held, as_of=row.as_of), "redis", row.page or ()
-    counted = counts.read(row.counts)
-    figures = _figures(question, counted, row.as_of, row.counted, row.version)
-    if not _fresh(question, figures.as_of) or not consistent(figures, layout.entity):
+        return _precounted(held, "redis", row.as_of, row.page)
+    stored = published.precomputed(layout, _figures(question, row))
+    if stored is None or not _fresh(question, stored.as_of):
         return None
-    return figures, "table", row.page or ()
+    return _precounted(stored, "table", row.as_of, row.page)
 
 
-def _by_bitmaps(question: Question, means: Means, ask: Ask, steps: list[Step]) -> _Found | None:
-    """What was counted with bitmaps, or at once by SQL where there are none."""
-    found = filtered.answer(question, means.held, ask, steps)
-    if found is None or not _fresh(question, found.as_of):
-        return None
-    return _told(question, found)
-
-
-def _told(question: Question, found: Found) -> _Found:
-    figures = _figures(question, found.counted, found.as_of, found.total, found.version)
-    return figures, "bitmaps" if found.version else "sql", found.page
+def _precounted(held: Precomputed, source: Source, as_of: datetime, paged: Any) -> Found:
+    facets = {name: columns.facet for name, columns in held.facets.items()}
+    return Found(facets, held.total, source, as_of, paged or ())
 
 
 def live(question: Question) -> Condition:
@@ -106,11 +90,9 @@ def live(question: Question) -> Condition:
     )
 
 
-def _counted(question: Question, ask: Ask, steps: list[Step]) -> _Found:
+def _counted(question: Question, ask: Ask, steps: list[Step]) -> Found:
     row = timed(ask, live(question), "page and counts of the rows themselves", steps)
-    counted = counts.read(row.counts)
-    total = counts.total(counted)
-    return _figures(question, counted, row.as_of, total, 0), "sql", row.page or ()
+    return looked.found(question, row.counts, row.as_of, row.page)
 
 
 def _stored(question: Question, version: int) -> Condition:
@@ -138,33 +120,28 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
     )
 
 
-def _figures(
-    question: Question, counted: Counted, as_of: datetime, total: int, version: int
-) -> codec.FacetCounts:
+def _figures(question: Question, row: Any) -> codec.FacetCounts:
+    """The stored counts."""
+    tally = looked.read(question, row.counts)
     # One that the catalog no longer declares is not served.
     return codec.FacetCounts(
         entity=question.layout.counted.name,
         tenant=question.tenant,
         definition=question.layout.made_with["facets"],
-        version=version,
-        as_of=as_of,
-        total=total,
+        version=row.version,
+        as_of=row.as_of,
+        total=row.counted,
         facets={
-            name: facets.shown(facet, counted.get(name, ()))
-            for name, facet in question.layout.entity.facets.items()
+            name: facets.shown(
+                declared,
+                [
+                    codec.Bucket(bucket, n, tally.labels[name, bucket])
+                    for bucket, n in tally.facets[name].items()
+                ],
+            )
+            for name, declared in question.layout.entity.facets.items()
         },
     )
-
-
-def _facets(layout: Layout, figures: codec.FacetCounts) -> dict[str, Facet]:
-    found = {}
-    for name, facet in figures.facets.items():
-        without = layout.entity.facets[name].null_label
-        values = [held.value for held in facet.buckets]
-        labels = [without if held.value is None else held.label for held in facet.buckets]
-        buckets = bulk.records(Bucket, values, labels, [held.n for held in facet.buckets])
-        found[name] = Facet(buckets, facet.other)
-    return found
 
 
 def _page(
@@ -172,12 +149,13 @@ def _page(
 ) -> tuple[tuple[Mapping[str, object], ...], str | None]:
     """The rows of the page, and the cursor of the next if there is one."""
     layout = question.layout
-    shown = page.columns(layout)
-    types = [layout.type_of(name) for name in shown]
-    rows = tuple(
-        {name: cells.value(text, each) for name, each, text in zip(shown, types, row, strict=True)}
-        for row, _, _ in held[: question.limit]
-    )
+    names = page.columns(layout)
+    shown = [row for row, _, _ in held[: question.limit]]
+    columns = [
+        cells.values(texts, layout.type_of(name))
+        for name, texts in zip(names, zip(*shown, strict=True), strict=False)
+    ]
+    rows = tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
     if len(held) <= question.limit or not rows:
         return rows, None
     _, value, key = held[question.limit - 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pyroaring import BitMap
@@ -16,32 +16,37 @@ from crm_ops.read.question import Question
 
 @dataclass(frozen=True)
 class Filtered:
-    """The rows that all filters keep, and by facet those that its own filter does."""
+    """The rows that all filters keep, and by facet those that its own filter does.
+
+    `buckets` are those that each filter keeps.
+    """
 
     rows: BitMap
     by_facet: Mapping[str, BitMap]
+    buckets: Mapping[str, frozenset[Bucket]]
 
 
 def filtered(question: Question, held: Held) -> Filtered | None:
     """What the filters keep; None where one is no union of buckets."""
     kept: dict[str, BitMap] = {}
+    asked: dict[str, frozenset[Bucket]] = {}
     for name, wanted in question.buckets.items():
         there = held.places.get(name, {})
         chosen = buckets.chosen(question.layout, name, wanted, there)
         if chosen is None:
             return None
-        kept[name] = _rows(question, held, name, chosen)
+        kept[name], asked[name] = _rows(question, held, name, chosen), frozenset(chosen)
     found = all_of(kept)
-    return Filtered(held.everything if found is None else found, kept)
+    return Filtered(held.everything if found is None else found, kept, asked)
 
 
-def count(question: Question, held: Held, kept: Filtered) -> Counts:
-    """How many rows of each facet's buckets the other filters keep; none are left out."""
+def count(question: Question, held: Held, kept: Filtered, facets: Iterable[str]) -> Counts:
+    """How many rows of each bucket of `facets` the other filters keep; none are left out."""
     return {
         name: _by_bucket(
             question, held, name, kept.rows if name not in kept.by_facet else others(kept, name)
         )
-        for name in question.layout.entity.facets
+        for name in facets
     }
 
 

@@ -15,13 +15,23 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.fold import positions
-from crm_ops.publish import codec
-from crm_ops.read import candidates, catching_up, extent, labels, looked, moved, page, within
+from crm_ops.read import (
+    candidates,
+    catching_up,
+    extent,
+    labels,
+    looked,
+    moved,
+    page,
+    shown,
+    within,
+)
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.condition import Condition, all_of
 from crm_ops.read.extent import Extent
-from crm_ops.read.kept import Held, Labels
+from crm_ops.read.kept import Held
 from crm_ops.read.question import Question
+from crm_ops.read.remembered import Labels
 from crm_ops.read.trips import since
 from crm_ops.read.visibility import Views
 from crm_ops.read.within import Counted, Filters
@@ -64,7 +74,7 @@ class Told:
         question = self.question
         rows = all_of([moved.also(question, self.known, self.open), question.rows])
         tally = looked.statement(question, rows)
-        shown = labels.unknown(question.layout, self.known.places, named)
+        unnamed = labels.unknown(question.layout, self.known, named)
         paged = self._paged()
         usable = f"CASE WHEN {catching_up.SAME} AND {moved.ABLE} THEN"
         made = catching_up.statement(
@@ -76,31 +86,31 @@ class Told:
                 "able": moved.ABLE,
                 "tally": f"{usable} ({tally.text}) END",
                 "gone": f"{usable} ({moved.GONE}) END",
-                "labels": f"{usable} ({shown.text}) END",
+                "labels": f"{usable} ({unnamed.text}) END",
                 "page": f"{usable} ({paged.text}) END",
             },
-            {**tally.values, **shown.values, **paged.values},
+            {**tally.values, **unnamed.values, **paged.values},
         )
         values = {**made.values, **moved.bound(question, self.most_moved)}
         return Condition(f"WITH {moved.table(question, self.shared)} {made.text}", values)
 
     def found(self, row: sa.Row[Any], named: Labels) -> Found:
         """The answer that the statement's row makes of it."""
-        named |= {(facet, bucket): label for facet, bucket, label in row.labels or ()}
+        labels.learn(self.known, named, row.labels or ())
         tally = looked.read(self.question, row.tally)
         gone = self.surely & positions.of(row.gone)
         left = self.filters.count(gone)
-        counted: dict[str, list[codec.Bucket]] = {}
+        counted: dict[str, dict[str | None, int]] = {}
         for facet, each in tally.facets.items():
-            told, lost = self.counted.facets[facet], left.facets[facet]
-            counted[facet] = []
-            for bucket in {**told, **each}:
-                n = told.get(bucket, 0) - lost.get(bucket, 0) + each.get(bucket, 0)
-                place = (facet, bucket)
-                label = named.get(place) if bucket in told else tally.labels[place]
-                counted[facet] += [codec.Bucket(bucket, n, label)] if n else []
+            lost = left.facets[facet]
+            counted[facet] = dict(self.counted.facets[facet])
+            for bucket in {**lost, **each}:
+                n = counted[facet].pop(bucket, 0) - lost.get(bucket, 0) + each.get(bucket, 0)
+                if n:
+                    counted[facet][bucket] = n
+        facets = shown.counted(self.question.layout, counted, {**tally.labels, **named})
         total = len(self.counted.rows) - len(left.rows) + tally.total
-        return Found(counted, total, self.known.version, row.now, row.page or ())
+        return Found(facets, total, "bitmaps", row.now, row.page or ())
 
     def short(self, row: sa.Row[Any]) -> bool:
         """Whether so many rows moved that others, further on, belong on the page."""

@@ -23,7 +23,9 @@ _LONGEST_NUMBER = 400
 def text(value: str, what: str) -> str:
     """`value` if PostgreSQL can hold it as text; `what` names it in the error."""
     if "\0" in value or (not value.isascii() and _surrogate(value)):
-        raise errors.ParameterError(f"{what}: holds a character that no text in PostgreSQL does")
+        raise errors.ParameterError(
+            f"{what}: holds a character that no text in PostgreSQL does", parameter=what
+        )
     return value
 
 
@@ -95,7 +97,7 @@ _CHECKS: Mapping[str, tuple[Callable[[str], bool], str]] = {
 def wrong(what: str, value: str, expected: str) -> errors.ParameterError:
     """The error for a value of a wrong type, which is shown only so far."""
     shown = value if len(value) <= 60 else f"{value[:60]}…"
-    return errors.ParameterError(f"{what}: {shown!r} is no {expected}")
+    return errors.ParameterError(f"{what}: {shown!r} is no {expected}", parameter=what)
 
 
 def listed(names: Iterable[str]) -> str:

@@ -42,8 +42,9 @@ class Filters:
     def count(self, within: BitMap) -> Counted:
         """The counts, of the rows `within` alone."""
         found = self.rows(within)
-        kept = Filtered(found, {**self._kept.by_facet, _WITHIN: within})
-        return Counted(found, sideways.count(self._question, self._held, kept))
+        kept = Filtered(found, {**self._kept.by_facet, _WITHIN: within}, self._kept.buckets)
+        facets = self._question.layout.entity.facets
+        return Counted(found, sideways.count(self._question, self._held, kept, facets))
 
 
 def filters(question: Question, held: Held) -> Filters | None:

@@ -78,6 +78,35 @@ def test_bitmaps_answer_what_looking_through_the_rows_does(
         assert answer.source == "bitmaps"
 
 
+@property_test
+@given(
+    before=numbered,
+    after=numbered,
+    wanted=st.lists(filters.filter(bool), min_size=1, max_size=4),
+    again=st.lists(st.integers(0, 3), min_size=3, max_size=8),
+)
+def test_filters_asked_again_have_the_counts_of_the_newest_refresh(
+    reader: Reader,
+    engine: sa.Engine,
+    before: list[Order],
+    after: list[Order],
+    wanted: list[dict[str, list[str | None]]],
+    again: list[int],
+) -> None:
+    rows = fill(engine, Order(99, state="new"), *before)
+    count(engine)
+    for refreshed in (False, True):
+        if refreshed:
+            put(engine, *after)
+            rows = list({order.id: order for order in [*rows, *after]}.values())
+            fold(engine)
+        for at in again:
+            asked = wanted[at % len(wanted)]
+            answer = reader.search("order", tenant=1, filters=asked, limit=at)
+            assert answer.total == len(desk.found(rows, "1", asked))
+            assert desk.shown(answer) == desk.counts(rows, "1", asked)
+
+
 @pytest.mark.usefixtures("counting")
 @property_test
 @given(
@@ -246,7 +275,7 @@ def test_sets_are_held_up_to_some_bytes_and_never_an_older_one() -> None:
         assert found is not None
         return found
 
-    few = kept.Kept(most_bytes=2 * held(1).bytes)
+    few = kept.Kept(most_bytes=2 * held(1).all_bytes)
     for tenant in ("1", "2"):
         few.put("order", tenant, held(2))
     few.put("order", "1", held(1))
