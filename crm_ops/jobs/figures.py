@@ -56,7 +56,8 @@ def _fold(
         latest.withdraw(tools.redis, counted, leavers)
         refresh.forget(tools.engine, counted, leavers)
     exact = [tenant for tenant in tenants if tenant not in again.failures]
-    written = _publish(kind, counted, exact, tools, dry_run=dry_run)
+    with refresh.tidied(tools.engine, folded):
+        written = _publish(kind, counted, exact, tools, dry_run=dry_run)
     seen = Rebuilt(
         drained.changes + again.rows_seen,
         drained.figures + again.figures_written,
