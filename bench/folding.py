@@ -100,8 +100,7 @@ def refresh_case(own: Setup, share: float, *, gone: bool = False) -> Case:
         done = refresh.fold(engine, counted)
         if done.set_aside or done.unusable or not done.drained.changes:
             raise RuntimeError(f"nothing was folded: {done}")
-        with refresh.tidied(engine, done):
-            _publish(engine, redis, counted, tenants)
+        _publish(engine, redis, counted, tenants)
 
     def anew(counted: Counted) -> None:
         rebuild.facet_counts(engine, counted, tenants)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql, statements
 from crm_ops.changes import state as changes
-from crm_ops.changes.logs import Log
+from crm_ops.changes.state import State
 from crm_ops.fold import aggregates, definition, drain, recount, rows
 from crm_ops.fold.drain import Drained
 
@@ -24,13 +22,12 @@ class Refreshed:
     """What was folded, or why it could not be.
 
     `set_aside` says why the log was given up: every tenant must be rebuilt. `unusable` says why
-    there is no log to fold. `emptied` are the logs that hold many dead rows now.
+    there is no log to fold.
     """
 
     drained: Drained = field(default_factory=Drained)
     set_aside: str | None = None
     unusable: str | None = None
-    emptied: tuple[Log, ...] = ()
 
 
 def entity_lock(counted: rows.Counted, *, shared: bool = False) -> database.Lock:
@@ -76,25 +73,15 @@ def _fold(
             drained = drain.within(connection, counted, state, as_of=as_of)
         except recount.TooMany as error:
             raise errors.TenantsFailed(error.failures) from error
-    many = drained.changes >= _WORTH_VACUUMING and not dry_run
-    return Refreshed(drained, emptied=state.logs if many else ())
+    if drained.changes >= _WORTH_VACUUMING and not dry_run:
+        _vacuum(engine, state)
+    return Refreshed(drained)
 
 
-@contextmanager
-def tidied(engine: sa.Engine, folded: Refreshed) -> Iterator[None]:
-    """Give the space of logs back while the caller goes on; not where somebody else is about to."""
-    if not folded.emptied:
-        yield
-        return
-    with ThreadPoolExecutor(1) as thread:
-        done = thread.submit(_vacuum, engine, folded.emptied)
-        yield
-    done.result()
-
-
-def _vacuum(engine: sa.Engine, emptied: Sequence[Log]) -> None:
+def _vacuum(engine: sa.Engine, state: State) -> None:
+    """Give the log's space back; not where somebody else is about to."""
     with database.autocommit(engine) as connection:
-        for log in emptied:
+        for log in state.logs:
             sql.run(connection, f"VACUUM (SKIP_LOCKED) {log.relation.quoted}")
 
 
@@ -127,4 +114,4 @@ def forget(engine: sa.Engine, counted: rows.Counted, tenants: Sequence[str]) -> 
         )
 
 
-__all__ = ["Refreshed", "captured", "entity_lock", "fold", "forget", "tidied", "uncaptured"]
+__all__ = ["Refreshed", "captured", "entity_lock", "fold", "forget", "uncaptured"]

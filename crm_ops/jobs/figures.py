@@ -56,8 +56,7 @@ def _fold(
         latest.withdraw(tools.redis, counted, leavers)
         refresh.forget(tools.engine, counted, leavers)
     exact = [tenant for tenant in tenants if tenant not in again.failures]
-    with refresh.tidied(tools.engine, folded):
-        written = _publish(kind, counted, exact, tools, dry_run=dry_run)
+    written = _publish(kind, counted, exact, tools, dry_run=dry_run)
     seen = Rebuilt(
         drained.changes + again.rows_seen,
         drained.figures + again.figures_written,

@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crm_ops.base import database, errors, sql
-from crm_ops.changes import logs
 from crm_ops.fold import rebuild, refresh, verify
 from tests.fold import orders, shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, changed, run, settle
@@ -36,30 +35,6 @@ def test_a_fold_applies_each_change_once(engine: sa.Engine) -> None:
     assert (first.drained.changes, first.drained.tenants) == (3, ("1", "2"))
     assert (second.drained.changes, second.drained.tenants) == (0, ())
     assert_exact(engine, [Order(1, state="new"), Order(2, state="new"), Order(3, 2)])
-
-
-def test_a_log_that_was_long_gives_its_space_back_while_the_caller_goes_on(
-    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(refresh, "_WORTH_VACUUMING", 2)
-    settle(engine)
-    sizes = []
-    for orders_ in ([Order(1)], [Order(2), Order(3)]):
-        with database.transaction(engine) as connection:
-            shop.put(connection, orders_)
-        refresh.fold(engine, shop.counted(), dry_run=True)
-        with refresh.tidied(engine, refresh.fold(engine, shop.counted())):
-            assert_exact(engine, [Order(at) for at in range(1, orders_[-1].id + 1)])
-        sizes.append(log_size(engine))
-    assert sizes[0] > sizes[1] == 0
-
-
-def log_size(engine: sa.Engine) -> int:
-    """Bytes of the log of orders."""
-    with database.transaction(engine) as connection:
-        log = logs.relation("order").quoted
-        query = "SELECT pg_relation_size(%(log)s::regclass)"
-        return int(sql.run(connection, query, log=log).scalar_one())
 
 
 steps = st.one_of(
