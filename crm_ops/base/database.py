@@ -171,6 +171,25 @@ def snapshot(
                     sql.run(connection, "SELECT pg_advisory_unlock_all()")
 
 
+@contextmanager
+def beside(connection: sa.Connection) -> Iterator[sa.Connection]:
+    """Another connection, for another thread, that reads what the snapshot of `connection` shows.
+
+    What `connection` wrote it does not see. Where the server or the pool has no other it is
+    `connection` itself.
+    """
+    try:
+        other = connection.engine.connect()
+    except (exc.OperationalError, exc.TimeoutError):
+        yield connection
+        return
+    with other:
+        other.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        shared = sql.run(connection, "SELECT pg_export_snapshot()").scalar_one()
+        sql.run(other, f"SET TRANSACTION SNAPSHOT {sql.literal(shared)}")
+        yield other
+
+
 def _is_table(connection: sa.Connection, relation: sql.Relation) -> bool:
     """Whether LOCK TABLE takes it: of what is foreign or materialized it does not."""
     found = sql.run(
@@ -279,6 +298,7 @@ __all__ = [
     "Lock",
     "address",
     "autocommit",
+    "beside",
     "bounded",
     "engine",
     "held",

@@ -1,8 +1,8 @@
-"""The SQL that appends what a batch of changes does to bitmaps, of all sets of an entity at once.
+"""The SQL that gathers what a batch of changes does to bitmaps, of all sets of an entity at once.
 
-One statement, before the log is emptied: it gives new rows positions, takes those of rows that
-went, and writes for each bucket which rows went and came. A bit is no number: of many images of one
-row only the first and the last are left, the others cancel out.
+One statement that only reads: it finds positions for new rows, those of rows that went, and for
+each bucket which rows went and came. A bit is no number: of many images of one row only the first
+and the last are left, the others cancel out.
 """
 
 from __future__ import annotations
@@ -10,13 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from crm_ops.base import sql
-from crm_ops.base.names import (
-    BITMAP_CHANGE,
-    BITMAP_COUNT,
-    BITMAP_POSITION,
-    BITMAP_SET,
-    REFRESH,
-)
+from crm_ops.base.names import BITMAP_POSITION, BITMAP_SET, REFRESH
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes import logs
 from crm_ops.changes.logs import SIGN
@@ -30,15 +24,21 @@ _FOLDED = f"""
   WHERE made.entity = %(entity)s AND made.definition = %(definition)s AND refresh.captured
     AND refresh.definition = made.definition AND made.unusable IS NULL
 """
-# What a change weighs beside the positions that it names.
-_ROW = 16
+# So many positions or keys are in one row, or those of one bucket: PostgreSQL holds no value of a
+# gigabyte.
+_AT_ONCE = 1_000_000
 
 
-def append(counted: rows.Counted) -> str:
-    """Binds `entity`, `definition` and `as_of`; returns (set_id, doubted) of the sets that changed.
+def gather(counted: rows.Counted) -> str:
+    """Binds `entity` and `definition`; returns rows of (what, sets, names, more, went, came).
 
-    In doubt is a set with a row whose images do not fit to what was known of it: it was there and
-    came, or went and was not, or its key is not its own. Such a set has to be made anew.
+    All but `what` are arrays as PostgreSQL writes them, to be given back to it:
+
+    - `changed`: of buckets the facet, the bucket, and the positions that went and that came;
+    - `given`: of rows that are new the key and the position;
+    - `taken`: of rows that are gone the key;
+    - `doubted`: sets with a row whose images do not fit to what was known of it: it was there and
+      came, or went and was not, or its key is not its own. They have to be made anew.
     """
     facets = bits.single(counted)
     linked = list(links.of_entity(counted))
@@ -60,33 +60,45 @@ WITH folded AS MATERIALIZED ({_FOLDED}
     SELECT key, position FROM {BITMAP_POSITION.quoted} AS known
     WHERE known.set_id = asked.set_id AND known.key = ANY(asked.keys) OFFSET 0
   ) AS found
-), fresh AS (
-  INSERT INTO {BITMAP_POSITION.quoted} (set_id, key, position)
+), fresh AS MATERIALIZED (
   SELECT set_id, key,
-         folded.positions + row_number() OVER (PARTITION BY set_id ORDER BY key) - 1
+         folded.positions + row_number() OVER (PARTITION BY set_id ORDER BY key) - 1 AS position
   FROM (
     SELECT DISTINCT set_id, key FROM changed LEFT JOIN known USING (set_id, key)
     WHERE known.position IS NULL AND came IS NOT NULL AND key IS NOT NULL
   ) AS came JOIN folded USING (set_id)
-  RETURNING set_id, key, position
 ), placed AS MATERIALIZED (
-  SELECT changed.*, coalesce(known.position, fresh.position) AS position,
+  SELECT changed.*, coalesce(known.position, fresh.position)::int AS position,
          key IS NOT NULL AND coalesce(went, -1) = -1 AND coalesce(came, 1) = 1
          AND (went IS NULL) = (known.position IS NULL) AS sound
   FROM changed LEFT JOIN known USING (set_id, key) LEFT JOIN fresh USING (set_id, key)
-), freed AS (
-  DELETE FROM {BITMAP_POSITION.quoted} AS known USING placed
-  WHERE placed.came IS NULL AND known.set_id = placed.set_id AND known.key = placed.key
 ), change AS MATERIALIZED (
 {" UNION ALL ".join(changes)}
-), {_written()}
-SELECT moved.id AS set_id, moved.id IN (
-         SELECT set_id FROM placed GROUP BY set_id
-         HAVING NOT bool_and(sound) OR count(*) <> count(DISTINCT position)
-         UNION SELECT set_id FROM change
-         WHERE array_position(came, NULL) IS NOT NULL OR array_position(went, NULL) IS NOT NULL
-       ) AS doubted
-FROM moved
+)
+SELECT 'changed' AS what, array_agg(set_id)::text AS sets, array_agg(facet)::text AS names,
+       array_agg(bucket)::text AS more, array_agg(went::text)::text AS went,
+       array_agg(came::text)::text AS came
+FROM (
+  SELECT *, sum(cardinality(went) + cardinality(came)) OVER (ROWS UNBOUNDED PRECEDING)
+            / {_AT_ONCE} AS part
+  FROM change
+) AS parts GROUP BY part
+UNION ALL
+SELECT 'given', array_agg(set_id)::text, array_agg(key)::text, array_agg(position)::text, '', ''
+FROM (SELECT *, row_number() OVER () / {_AT_ONCE} AS part FROM fresh) AS parts GROUP BY part
+UNION ALL
+SELECT 'taken', array_agg(set_id)::text, array_agg(key)::text, '', '', ''
+FROM (
+  SELECT set_id, key, row_number() OVER () / {_AT_ONCE} AS part FROM placed WHERE came IS NULL
+) AS parts GROUP BY part
+UNION ALL
+SELECT 'doubted', array_agg(set_id)::text, '', '', '', ''
+FROM (
+  SELECT set_id FROM placed GROUP BY set_id
+  HAVING NOT bool_and(sound) OR count(*) <> count(DISTINCT position)
+  UNION SELECT set_id FROM change
+  WHERE array_position(came, NULL) IS NOT NULL OR array_position(went, NULL) IS NOT NULL
+) AS doubted HAVING count(*) > 0
 """
 
 
@@ -165,33 +177,4 @@ def _linked(at: int, name: str) -> str:
   ) AS moved GROUP BY set_id, value"""
 
 
-def _written() -> str:
-    version = "(extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint"
-    return f"""counted AS (
-  INSERT INTO {BITMAP_COUNT.quoted} AS stored (set_id, facet, bucket, n)
-  SELECT set_id, facet, bucket, cardinality(came) - cardinality(went) FROM change
-  ON CONFLICT (set_id, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
-  RETURNING set_id, facet, bucket, n
-), moved AS (
-  UPDATE {BITMAP_SET.quoted} AS made
-  SET version = greatest({version}, made.version + 1), as_of = %(as_of)s,
-      pending = made.pending + found.weight,
-      positions = made.positions + (SELECT count(*) FROM fresh WHERE fresh.set_id = made.id)
-  FROM (
-    SELECT set_id, sum({_ROW} + cardinality(came) + cardinality(went)) AS weight
-    FROM change GROUP BY set_id
-  ) AS found
-  WHERE made.id = found.set_id RETURNING made.id, made.version
-), appended AS (
-  INSERT INTO {BITMAP_CHANGE.quoted} (set_id, version, facet, bucket, n, went, came)
-  SELECT moved.id, moved.version, facet, change.bucket, counted.n, went, came
-  FROM change
-  JOIN counted USING (set_id, facet)
-  JOIN moved ON moved.id = set_id
-  -- Equal, where NULL equals NULL, in a form that can be hashed.
-  WHERE coalesce(change.bucket, '') = coalesce(counted.bucket, '')
-    AND (change.bucket IS NULL) = (counted.bucket IS NULL)
-)"""
-
-
-__all__ = ["append"]
+__all__ = ["gather"]

@@ -1,21 +1,24 @@
 """Keeps the bitmaps of large tenants: which rows are in which bucket, as of the figures' moment.
 
-Their changes are appended in the transaction that changes the figures, from the same log; a bucket
-has as many rows as its count says, which is looked at after every fold. A tenant without bitmaps is
-counted by SQL, so that what cannot be kept is left out, never wrong.
+Their changes are gathered from the same log beside the statement that changes the figures, and
+appended in its transaction; a bucket has as many rows as its count says, which is looked at after
+every fold. A tenant without bitmaps is counted by SQL, so that what cannot be kept is left out,
+never wrong.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
-from crm_ops.base import sql, statements
-from crm_ops.fold import bit_changes, compaction, definition, making, rows
+from crm_ops.base import database, sql, statements
+from crm_ops.fold import bit_changes, compaction, definition, making, recount, rows
 from crm_ops.fold.compaction import Place
 
 _log = logging.getLogger(__name__)
@@ -23,23 +26,52 @@ _log = logging.getLogger(__name__)
 EVERYTHING: Place = ("", None)
 
 
+Gathered = Sequence[Mapping[str, str]]
+"""What a batch of changes does to bitmaps, as `bit_changes.gather` returns it."""
+
+
 @dataclass(frozen=True)
 class Appended:
-    """The sets that changed, and those of them whose changes cannot be right."""
+    """The sets that changed, and, as PostgreSQL writes an array, those in doubt."""
 
     sets: tuple[int, ...] = ()
-    doubted: tuple[int, ...] = ()
+    doubted: str = "{}"
 
 
-def append(connection: sa.Connection, counted: rows.Counted, *, as_of: datetime) -> Appended:
-    """Append what the log, which is emptied after this, changes; gives new rows positions."""
-    bound = _bound(counted)
-    if not sql.run(connection, _load()["folded"], bound).scalar_one():
-        return Appended()
-    found = sql.run(connection, bit_changes.append(counted), bound, as_of=as_of).all()
-    return Appended(
-        tuple(row.set_id for row in found), tuple(row.set_id for row in found if row.doubted)
-    )
+@contextmanager
+def gathering(connection: sa.Connection, counted: rows.Counted) -> Iterator[Callable[[], Gathered]]:
+    """Gather what the log of the snapshot changes while the caller folds it; the call waits for it.
+
+    By another connection that sees the same. Where there is none, before the caller goes on.
+    """
+    if not sql.run(connection, _load()["folded"], _bound(counted)).scalar_one():
+        yield lambda: ()
+        return
+    with database.beside(connection) as other, ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(_gather, other, counted)
+        if other is connection:
+            coming.result()
+        yield coming.result
+
+
+def _gather(connection: sa.Connection, counted: rows.Counted) -> Gathered:
+    recount.prepare(connection, counted)
+    found = sql.run(connection, bit_changes.gather(counted), _bound(counted))
+    return [row._asdict() for row in found]
+
+
+def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) -> Appended:
+    """Write what was gathered."""
+    sets: set[int] = set()
+    doubted = "{}"
+    for row in gathered:
+        if row["what"] == "doubted":
+            doubted = row["sets"]
+            continue
+        written = sql.run(connection, _load()[row["what"]], row, as_of=as_of)
+        if row["what"] == "changed":
+            sets.update(written.scalars())
+    return Appended(tuple(sets), doubted)
 
 
 def settle(
@@ -53,8 +85,10 @@ def settle(
     drop(connection, counted, [row.tenant for row in wanted if row.sparse])
     making.make(connection, counted, [row.tenant for row in wanted], as_of=as_of)
     facets = ["", *counted.entity.facets]
-    sets, doubted = list(changed.sets), list(changed.doubted)
-    unsound = sql.run(connection, load["unsound"], sets=sets, doubted=doubted, facets=facets)
+    sets = list(changed.sets)
+    unsound = sql.run(
+        connection, load["unsound"], sets=sets, doubted=changed.doubted, facets=facets
+    )
     again = list(unsound.scalars()) if sets else []
     again += compaction.compact(connection, counted)
     for tenant in sorted(set(again)):
@@ -95,4 +129,14 @@ def _load() -> Mapping[str, str]:
     return statements.load("crm_ops.fold", "bitmaps.sql")
 
 
-__all__ = ["EVERYTHING", "Appended", "Place", "anew", "append", "drop", "settle"]
+__all__ = [
+    "EVERYTHING",
+    "Appended",
+    "Gathered",
+    "Place",
+    "anew",
+    "append",
+    "drop",
+    "gathering",
+    "settle",
+]

@@ -4,6 +4,58 @@ SELECT EXISTS (
     SELECT FROM crm_ops.bitmap_set
     WHERE entity = %(entity)s AND definition = %(definition)s AND unusable IS NULL);
 
+-- name: given
+-- Gives rows their positions, which were found in the same snapshot.
+WITH given AS (
+    SELECT * FROM unnest(%(sets)s::bigint[], %(names)s::text[], %(more)s::integer[])
+      AS given (set_id, key, position)
+), noted AS (
+    UPDATE crm_ops.bitmap_set AS made SET positions = made.positions + come.n
+    FROM (SELECT set_id, count(*) AS n FROM given GROUP BY set_id) AS come
+    WHERE made.id = come.set_id
+)
+INSERT INTO crm_ops.bitmap_position (set_id, key, position)
+SELECT set_id, key, position FROM given;
+
+-- name: taken
+-- Forgets the positions of rows that are gone.
+DELETE FROM crm_ops.bitmap_position AS known
+USING unnest(%(sets)s::bigint[], %(names)s::text[]) AS gone (set_id, key)
+WHERE known.set_id = gone.set_id AND known.key = gone.key;
+
+-- name: changed
+-- Appends to buckets which rows went and came; a change weighs 16 beside them. Returns the sets.
+WITH change AS MATERIALIZED (
+    SELECT set_id, facet, bucket, went::integer[], came::integer[]
+    FROM unnest(%(sets)s::bigint[], %(names)s::text[], %(more)s::text[], %(went)s::text[],
+                %(came)s::text[]) AS change (set_id, facet, bucket, went, came)
+), counted AS (
+    INSERT INTO crm_ops.bitmap_count AS stored (set_id, facet, bucket, n)
+    SELECT set_id, facet, bucket, cardinality(came) - cardinality(went) FROM change
+    ON CONFLICT (set_id, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
+    RETURNING set_id, facet, bucket, n
+), moved AS (
+    UPDATE crm_ops.bitmap_set AS made
+    SET version = greatest((extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint,
+                           made.version + 1),
+        as_of = %(as_of)s, pending = made.pending + found.weight
+    FROM (
+        SELECT set_id, sum(16 + cardinality(came) + cardinality(went)) AS weight
+        FROM change GROUP BY set_id
+    ) AS found
+    WHERE made.id = found.set_id RETURNING made.id, made.version
+), appended AS (
+    INSERT INTO crm_ops.bitmap_change (set_id, version, facet, bucket, n, went, came)
+    SELECT moved.id, moved.version, facet, change.bucket, counted.n, went, came
+    FROM change
+    JOIN counted USING (set_id, facet)
+    JOIN moved ON moved.id = set_id
+    -- Equal, where NULL equals NULL, in a form that can be hashed.
+    WHERE coalesce(change.bucket, '') = coalesce(counted.bucket, '')
+      AND (change.bucket IS NULL) = (counted.bucket IS NULL)
+)
+SELECT id FROM moved;
+
 -- name: wanted
 -- The large tenants whose bitmaps are to be made: they have none, or were made with another catalog,
 -- or hold few rows among many positions (`sparse`). Only reads.
@@ -46,9 +98,9 @@ WHERE made.id = ANY(%(sets)s::bigint[]) AND (made.id = ANY(%(doubted)s::bigint[]
         WHERE stored.entity = made.entity AND stored.tenant = made.tenant AND stored.n <> 0
           AND stored.facet = ANY(%(facets)s::text[])
         UNION ALL
-        SELECT facet, bucket, -n FROM crm_ops.bitmap_count WHERE set_id = made.id AND n <> 0
+        SELECT facet, bucket, n FROM crm_ops.bitmap_count WHERE set_id = made.id AND n <> 0
     ) AS both_sides
-    GROUP BY facet, bucket HAVING sum(n) <> 0));
+    GROUP BY facet, bucket HAVING count(*) <> 2 OR min(n) <> max(n)));
 
 -- name: begin
 -- Begins the sets of some tenants, or new versions of those that are there; their bitmaps are written
@@ -119,7 +171,7 @@ SELECT id, tenant FROM (
 WHERE together - counted = 0 OR together <= %(rows)s
 ORDER BY pending DESC, id;
 
--- name: changed
+-- name: behind
 -- The bitmaps of a set that changed since they were written, what happened to each in its order, and
 -- how many rows it has after; only reads.
 SELECT changed.facet, changed.bucket, stored.bits, changed.moves, changed.n

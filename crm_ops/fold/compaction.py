@@ -67,7 +67,7 @@ def _compacted(
     connection: sa.Connection, set_id: int
 ) -> Generator[dict[Place, tuple[BitMap, bool]]]:
     """The bitmaps that changed, some at a time, and whether each has as many rows as it should."""
-    statement = statements.load("crm_ops.fold", "bitmaps.sql")["changed"]
+    statement = statements.load("crm_ops.fold", "bitmaps.sql")["behind"]
     with closing(sql.stream(connection, statement, set=set_id)) as found:
         for chunk in found.partitions(_AT_ONCE):
             after = {}

@@ -46,17 +46,18 @@ def within(
     connection: sa.Connection, counted: rows.Counted, state: State, *, as_of: datetime
 ) -> Drained:
     """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
-    moved = bitmaps.append(connection, counted, as_of=as_of)
-    row = sql.run(
-        connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
-    ).one()
-    if row.lost:
-        groups.recounted(connection, counted, row.lost)
-    recounted = len({tenant for _, tenant, _, _ in row.lost})
-    recounted += _outdated(connection, counted, as_of)
-    touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
-    _sweep(connection, counted, row)
-    found = _impossible(connection, counted, row)
+    with bitmaps.gathering(connection, counted) as gathered:
+        row = sql.run(
+            connection, statement.fold(counted, state.logs), entity=counted.name, as_of=as_of
+        ).one()
+        if row.lost:
+            groups.recounted(connection, counted, row.lost)
+        recounted = len({tenant for _, tenant, _, _ in row.lost})
+        recounted += _outdated(connection, counted, as_of)
+        touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
+        _sweep(connection, counted, row)
+        found = _impossible(connection, counted, row)
+        moved = bitmaps.append(connection, gathered(), as_of=as_of)
     load = statements.load("crm_ops.fold")
     bitmaps.settle(connection, counted, moved, as_of=as_of)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)

@@ -35,14 +35,17 @@ def prepare(connection: sa.Connection, counted: rows.Counted) -> datetime:
     """Set how this transaction plans and waits; return the moment of its snapshot.
 
     The planner takes computed keys for unique and would sort, which takes twice as long as hashing.
-    What is published must not be lost by a crash, however the server is set.
+    What is published must not be lost by a crash, however the server is set. A transaction may have
+    to wait as long for what another connection reads for it.
     """
     row = sql.run(
         connection,
         "SELECT set_config('enable_sort', 'off', true), set_config('jit', 'off', true),"
         " set_config('cursor_tuple_fraction', '1', true), set_config('work_mem', '32MB', true),"
         " set_config('synchronous_commit', 'on', true),"
-        " set_config('statement_timeout', %(timeout)s, true), statement_timestamp() AS as_of",
+        " set_config('statement_timeout', %(timeout)s, true),"
+        " set_config('idle_in_transaction_session_timeout', %(timeout)s, true),"
+        " statement_timestamp() AS as_of",
         timeout=f"{counted.catalog.limits.statement_timeout_seconds}s",
     ).one()
     as_of: datetime = row.as_of

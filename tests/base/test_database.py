@@ -196,6 +196,52 @@ class TestTransaction:
         assert numbers(table) == []
 
 
+class TestBeside:
+    def test_it_reads_what_the_snapshot_shows_and_nothing_else(self, table: sa.Engine) -> None:
+        execute(table, "INSERT INTO public.t VALUES (1)")
+        with databases.snapshot(table, wait_s=1) as connection:
+            sql.run(connection, "SELECT 1")
+            execute(table, "INSERT INTO public.t VALUES (2)")
+            sql.run(connection, "INSERT INTO public.t VALUES (3)")
+            with databases.beside(connection) as other:
+                assert sql.run(other, "SELECT n FROM public.t").scalars().all() == [1]
+        assert numbers(table) == [1, 2, 3]
+
+    def test_it_writes_nothing(self, table: sa.Engine) -> None:
+        with (
+            pytest.raises(errors.DatabaseRefused, match="read-only"),
+            databases.snapshot(table, wait_s=1) as connection,
+            databases.beside(connection) as other,
+        ):
+            sql.run(other, "INSERT INTO public.t VALUES (1)")
+        # The next to have its connection may write again.
+        with databases.transaction(table), databases.transaction(table) as second:
+            sql.run(second, "INSERT INTO public.t VALUES (2)")
+        assert numbers(table) == [2]
+
+    def test_where_no_other_is_to_be_had_it_is_the_connection_itself(
+        self, alone: sa.Engine
+    ) -> None:
+        with (
+            databases.snapshot(alone, wait_s=1) as connection,
+            databases.beside(connection) as other,
+        ):
+            assert other is connection
+
+
+@pytest.fixture
+def alone(database: sa.Engine) -> Iterator[sa.Engine]:
+    """An engine that has one connection and no more."""
+    made = sa.create_engine(
+        database.url.set(drivername="postgresql+psycopg"),
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=0.05,
+    )
+    yield databases.bounded(made, IMPATIENT)
+    made.dispose()
+
+
 class TestAdvisoryLock:
     def test_two_holders_of_one_name_never_meet(self, database: sa.Engine) -> None:
         with databases.transaction(database) as first:

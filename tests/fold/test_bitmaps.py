@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from pyroaring import BitMap
 
-from crm_ops.base import database, sql
+from crm_ops.base import database, errors, sql
 from crm_ops.fold import placed, rebuild, refresh, repair, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
@@ -165,3 +165,33 @@ def test_many_positions_of_rows_that_went_are_given_up(engine: sa.Engine) -> Non
 
     assert max(positions(engine).values()) == 3
     assert_exact(engine, [replace(row) for row in rows])
+
+
+def test_changes_are_gathered_by_the_one_connection_that_there_is(engine: sa.Engine) -> None:
+    rows = put(engine, Order(1), Order(2), Order(3))
+    settle(engine)
+    rows[1:] = [*put(engine, Order(2, state="won"), Order(9))]
+    run(engine, 'DELETE FROM shop."order lines" WHERE id = 3')
+    alone = sa.create_engine(engine.url, pool_size=1, max_overflow=0, pool_timeout=0.05)
+
+    refresh.fold(database.bounded(alone, database.Limits()), shop.counted())
+
+    alone.dispose()
+    assert_exact(engine, rows)
+    assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()
+
+
+def test_nothing_is_folded_where_changes_cannot_be_gathered(engine: sa.Engine) -> None:
+    rows = put(engine, Order(1))
+    settle(engine)
+    rows += put(engine, Order(2))
+    run(engine, "ALTER TABLE crm_ops.bitmap_position RENAME TO elsewhere")
+    with pytest.raises(errors.SettingsError, match="bitmap_position"):
+        refresh.fold(engine, shop.counted())
+    run(engine, "ALTER TABLE crm_ops.elsewhere RENAME TO bitmap_position")
+    assert_exact(engine, rows[:1])
+
+    refresh.fold(engine, shop.counted())
+
+    assert_exact(engine, rows)
+    assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()

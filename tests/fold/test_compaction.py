@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from crm_ops.base import database, sql, statements
-from crm_ops.fold import compaction, refresh, verify
+from crm_ops.fold import bit_changes, compaction, refresh, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
 from tests.fold.orders import orders as any_order
@@ -52,12 +52,17 @@ def stored(engine: sa.Engine) -> tuple[int, int]:
 
 
 @settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(batches=BATCHES)
+@pytest.mark.parametrize("at_once", [1, 1_000_000])
 def test_bitmaps_and_their_changes_are_a_recount_whenever_they_are_compacted(
-    engine: sa.Engine, batches: list[tuple[list[tuple[int, Order]], bool]]
+    engine: sa.Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    batches: list[tuple[list[tuple[int, Order]], bool]],
+    at_once: int,
 ) -> None:
+    monkeypatch.setattr(bit_changes, "_AT_ONCE", at_once)
     shop.fill(engine, [Order(99), Order(98, 2)])
     settle(engine)
     there = {99: Order(99), 98: Order(98, 2)}
