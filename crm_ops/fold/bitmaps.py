@@ -9,11 +9,13 @@ never wrong.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,8 +28,8 @@ _log = logging.getLogger(__name__)
 EVERYTHING: Place = ("", None)
 
 
-Gathered = Sequence[Mapping[str, str]]
-"""What a batch of changes does to bitmaps, as `bit_changes.gather` returns it."""
+Gathered = Iterable[Mapping[str, Any]]
+"""What a batch of changes does to bitmaps, as `bit_changes.gather` returns it; a part at a time."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ def gathering(connection: sa.Connection, counted: rows.Counted) -> Iterator[Call
 
 def _gather(connection: sa.Connection, counted: rows.Counted) -> Gathered:
     recount.prepare(connection, counted)
-    found = sql.run(connection, bit_changes.gather(counted), _bound(counted))
-    return [row._asdict() for row in found]
+    found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted)).mappings()
+    # With the first part all are made; the others wait in the server.
+    return chain(found.fetchmany(1), found)
 
 
 def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) -> Appended:
