@@ -123,17 +123,6 @@ WITH many AS (
 INSERT INTO crm_ops.sharing_epoch (scope, epoch)
 SELECT scope, sum(epoch) FROM gone GROUP BY scope;
 
--- name: unlike
--- What is not as noted, by its number (from 0): whether it has the noted epoch, so that only a bypass
--- can have changed it; null where nothing was noted.
-SELECT g.number - 1 AS at, s.version = g.version AS bypassed
-FROM ROWS FROM (
-    json_to_recordset(%(seen)s::json) AS (tenant text, part text, version bigint, digest text)
-) WITH ORDINALITY AS g (tenant, part, version, digest, number)
-LEFT JOIN crm_ops.sharing_seen AS s USING (tenant, part)
-WHERE (s.version, s.digest) IS DISTINCT FROM (g.version, g.digest)
-ORDER BY g.tenant, g.part;
-
 -- name: note_seen
 -- Notes what was seen. Safe to repeat; in one order, so that two warmings at once wait for each other
 -- instead of for both.
