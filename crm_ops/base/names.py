@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 from crm_ops.base.sql import Relation
 
@@ -25,12 +26,17 @@ BITMAP_COUNT = Relation(SCHEMA, "bitmap_count")
 BITMAP_CHANGE = Relation(SCHEMA, "bitmap_change")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
+SHARING_SEEN = Relation(SCHEMA, "sharing_seen")
 ALERT = Relation(SCHEMA, "alert")
 ALERT_DELIVERY = Relation(SCHEMA, "alert_delivery")
 
 _PREFIX = "crmops"
 
+# Keys are made of few entities and of one tenant after the other.
+_PARTS = 4_096
 
+
+@lru_cache(_PARTS)
 def _safe(part: str) -> str:
     """A key part that cannot be taken for two: the separator and the escape are escaped."""
     return part.replace("%", "%25").replace(":", "%3A")
@@ -95,6 +101,7 @@ __all__ = [
     "RUN",
     "SCHEMA",
     "SHARING_EPOCH",
+    "SHARING_SEEN",
     "aggregates_key",
     "alert_key",
     "bounded",

@@ -33,7 +33,10 @@ def longer(layout: Layout, entity: str) -> str:
 
 
 def whole(layout: Layout, entity: str) -> str:
-    """The same, then people and rules as JSON; also needs the values of `query.rules`."""
+    """The same, then people and rules as JSON; also needs the values of `query.rules`.
+
+    Those are of the one tenant.
+    """
     more = [*_teams(layout), *_configuration(layout)]
     return _text(layout, entity, layout.testable(entity), more)
 
@@ -128,8 +131,11 @@ def _teams(layout: Layout) -> list[str]:
 
 
 def _configuration(layout: Layout) -> list[str]:
-    rules = query.rules_as_json(layout)
-    return [f"{query.people_of_tenant(layout)} AS people", f"({rules}) AS rules"]
+    rules = f"SELECT rules::text FROM ({query.rules(layout)}) AS l"
+    return [
+        f"(SELECT people FROM ({query.people(layout)}) AS p) AS people",
+        f"coalesce(({rules}), '[]') AS rules",
+    ]
 
 
 def _of_everyone(layout: Layout, entity: str) -> list[str]:

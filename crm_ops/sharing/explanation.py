@@ -49,7 +49,7 @@ def of(
     values: dict[str, str | None] = {"tenant": tenant, "user": user, "record": record}
     text = decision.whole(layout, entity)
     row = lookup.everything(connection, layout, text, entity, values)
-    known = lookup.configuration(layout, row)
+    known = lookup.configuration(layout, tenant, row)
     found = viewer.viewer(0, user, row.teams, known.people, known.rules)
     grants = _grants(layout, entity, found, row, row.share)
     why_not = () if grants else tuple(_why_not(entity, values, found, known, row))
@@ -63,7 +63,7 @@ def everyone(
     values: dict[str, str | None] = {"tenant": tenant, "user": None, "record": record}
     text = decision.everyone(layout, entity)
     row = lookup.everything(connection, layout, text, entity, values)
-    known = lookup.configuration(layout, row)
+    known = lookup.configuration(layout, tenant, row)
     teams: dict[str, list[str]] = defaultdict(list)
     for user, team in _PAIRS_OF_TEXT.decode(row.members):
         teams[user].append(team)

@@ -27,7 +27,7 @@ _LOCK_WAIT_MS = 50
 _TRIES = 100
 _PAUSE_S = 0.1
 
-# So many scopes are moved as one: everything.
+# Where a statement concerns so many scopes, everything is moved, too.
 _MOST_SCOPES = 1001
 
 _OPERATIONS = {
@@ -90,11 +90,11 @@ def statements(catalog: Catalog) -> list[str]:
 def removal() -> list[str]:
     """The SQL that removes them, whatever was declared, and makes sure nothing is remembered."""
     # A trigger goes with its function: dropping it by itself is for the owner of its table only.
-    functions = (_function(name) for name in _PARTS)
+    functions = (_function(name, operation) for name in _PARTS for operation in _OPERATIONS)
     return [
         _filled("forget"),
         *(f"DROP FUNCTION IF EXISTS {function.quoted}() CASCADE" for function in functions),
-        _filled("drop_move"),
+        _filled("drop_former"),
     ]
 
 
@@ -176,18 +176,10 @@ def _scope(declared: _Declared, tenancy: Tenancy) -> str:
 
 
 def _installed(source: Source, everything: str) -> Iterator[str]:
-    function = _function(source.name).quoted
-    yield _filled(
-        "function",
-        function=function,
-        inserted=_moved(_filled("written", scope=source.scope, rows="new_rows")),
-        updated=_moved(_rewritten(source)),
-        deleted=_moved(_filled("written", scope=source.scope, rows="old_rows")),
-        all=_moved(f"SELECT {everything} AS scope"),
-        most=str(_MOST_SCOPES),
-    )
-    yield f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC"
     for operation, rows in _OPERATIONS.items():
+        function = _function(source.name, operation).quoted
+        yield _filled("function", function=function, body=_body(source, operation, everything))
+        yield f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC"
         yield (
             f"CREATE TRIGGER {sql.identifier(_trigger(source, operation))}"
             f" AFTER {operation.upper()} ON {source.relation.quoted} {rows}"
@@ -195,18 +187,32 @@ def _installed(source: Source, everything: str) -> Iterator[str]:
         )
 
 
-def _moved(changed: str) -> str:
-    return _filled("moved", changed=changed, most=str(_MOST_SCOPES))
+def _body(source: Source, operation: str, everything: str) -> str:
+    whole = _filled("moved", changed=f"SELECT {everything} AS scope")
+    scope, columns = source.scope, ", ".join(source.columns)
+    match operation:
+        case "truncate":
+            return whole
+        case "insert":
+            scopes = _filled("written", scope=scope, rows="new_rows")
+        case "delete":
+            scopes = _filled("written", scope=scope, rows="old_rows")
+        case "update" if columns:
+            scopes = _filled("altered", scope=scope, columns=columns)
+        case _:
+            scopes = _filled("rewritten", scope=scope)
+    most = str(_MOST_SCOPES)
+    distinct = _filled("distinct", scopes=scopes, most=most)
+    many = _filled("many", some=_filled("moved", changed=distinct), all=whole, most=most)
+    if operation == "update" and columns:
+        # Mostly none is concerned: to compare twice would cost those who log in.
+        return many
+    single = _filled("moved", changed=_filled("single", scopes=scopes))
+    return _filled("one", one=single, many=many)
 
 
-def _rewritten(source: Source) -> str:
-    if not source.columns:
-        return _filled("rewritten", scope=source.scope)
-    return _filled("altered", scope=source.scope, columns=", ".join(source.columns))
-
-
-def _function(name: str) -> Relation:
-    return Relation(names.SCHEMA, f"sharing_{name}")
+def _function(name: str, operation: str) -> Relation:
+    return Relation(names.SCHEMA, f"sharing_{name}_{operation}")
 
 
 def _trigger(source: Source, operation: str) -> str:

@@ -16,7 +16,7 @@ from crm_ops.sharing import decision, people, rules, viewer
 from crm_ops.sharing.kept import Kept
 from crm_ops.sharing.layout import Layout
 from crm_ops.sharing.people import People
-from crm_ops.sharing.rules import Broken, Rule
+from crm_ops.sharing.rules import Broken
 from crm_ops.sharing.shared import Shared
 from crm_ops.sharing.viewer import Rules, Viewer
 
@@ -90,9 +90,9 @@ class Lookup:
         self, connection: sa.Connection, entity: str, values: dict[str, str | None]
     ) -> tuple[sa.Row[Any], Configuration]:
         row = everything(connection, self._layout, self._whole[entity], entity, values)
-        made = configuration(self._layout, row)
+        tenant = str(values["tenant"])
+        made = configuration(self._layout, tenant, row)
         if row.kept:
-            tenant = str(values["tenant"])
             self._configurations.put((tenant, entity), (row.tenant_version, made))
             if self._shared is not None:
                 version = row.tenant_version
@@ -116,11 +116,10 @@ def everything(
     return sql.run(connection, text, values, **wanted).one()
 
 
-def configuration(layout: Layout, row: sa.Row[Any]) -> Configuration:
+def configuration(layout: Layout, tenant: str, row: sa.Row[Any]) -> Configuration:
     """What such a row says of the tenant."""
-    read, broken = rules.understood(rules.rows(row.rules), layout)
-    found: list[Rule] = [rule for _, rule in read]
-    return Configuration(people.read(row.people), viewer.rules(found), tuple(broken))
+    read, broken = rules.understood(tenant, rules.rows(row.rules), rules.parser(layout))
+    return Configuration(people.read(row.people), viewer.rules(read), tuple(broken))
 
 
 def cells(layout: Layout, entity: str, found: Viewer, row: sa.Row[Any]) -> list[Any]:

@@ -1,110 +1,145 @@
-"""The queries that read the sharing configuration, from the names the catalog gives."""
+"""The queries that read the sharing configuration, from the names the catalog gives.
+
+Each reads a table once, for all tenants that are asked for. A row is of one of `%(tenants)s`, whose
+`number` is its place there, from 1.
+"""
 
 from __future__ import annotations
 
-from crm_ops.base import errors, names, sql
+from crm_ops.base import names, sql
 from crm_ops.base.sql import Relation
-from crm_ops.catalog.sharing import Roles, Rules, TenantDefault, Users
+from crm_ops.catalog.sharing import Members, Roles, Rules, TenantDefault, Users
 from crm_ops.sharing import scopes, tenants
 from crm_ops.sharing.layout import Layout
 
+_TENANTS = "unnest(%(tenants)s::text[]) WITH ORDINALITY AS t (tenant, number)"
+
+
+def configuration(layout: Layout) -> str:
+    """All that is configured for each tenant, in one statement: so of one snapshot.
+
+    Columns: tenant; version and people as in `people`; rules as in `rules`; noted, the JSON of what
+    the last warming saw (part, version, digest); where the catalog declares members of teams, also
+    members_version and members as in `_members`. Needs the values of `rules`.
+    """
+    columns = [
+        "p.tenant, p.version, p.people",
+        "coalesce(r.rules, '[]')::text AS rules",
+        "coalesce(n.noted, '[]')::text AS noted",
+    ]
+    parts = {"r": rules(layout), "n": _noted()}
+    users, members = layout.sharing.users, layout.sharing.members
+    if users is not None and members is not None:
+        columns.append("coalesce(e.version, 0)::bigint AS members_version")
+        columns.append("md5(coalesce(m.members, '')) AS members")
+        parts["e"] = _epochs_of_users(_keys(layout, users))
+        parts["m"] = _members(_keys(layout, users), members)
+    joined = "\n".join(
+        f"LEFT JOIN ({text}) AS {name} USING (number)" for name, text in parts.items()
+    )
+    return f"SELECT {', '.join(columns)}\nFROM ({people(layout)}) AS p\n{joined}"
+
 
 def rules(layout: Layout) -> str:
-    """The active rules of `%(tenants)s`: for the entities `%(wanted)s` and for unknown ones.
+    """The active rules for the entities `%(wanted)s` and for unknown ones.
 
-    Unknown is what is not in `%(known)s`. Columns: tenant, id, name, entity, predicate,
-    grantee_type, grantee, level, all text.
+    Unknown is what is not in `%(known)s`. A row for each tenant that has any: number; rules, the
+    JSON of `rules.Row`s in the order of their keys.
     """
     source = layout.sharing.rules
     entity = f"{_column(source.entity)}::text"
     name = "NULL" if source.name is None else _column(source.name)
     return f"""\
-SELECT t.tenant,
-    {_column(source.key)}::text AS id,
-    {name}::text AS name,
-    {entity} AS entity,
-    {_column(source.predicate)}::text AS predicate,
-    {_column(source.grantee_type)}::text AS grantee_type,
-    {_column(source.grantee)}::text AS grantee,
-    {_column(source.level)}::text AS level
-FROM unnest(%(tenants)s::text[]) AS t (tenant)
+SELECT t.number, array_to_json(array_agg(ARRAY[
+    {_column(source.key)}::text,
+    {name}::text,
+    {entity},
+    {_column(source.predicate)}::text,
+    {_column(source.grantee_type)}::text,
+    {_column(source.grantee)}::text,
+    {_column(source.level)}::text
+] ORDER BY {_column(source.key)})) AS rules
+FROM {_TENANTS}
 JOIN {Relation.parse(source.table).quoted} AS r
     ON {_of_tenant(layout, source)}
 WHERE {_column(source.active)}
     AND ({entity} = ANY (%(wanted)s::text[])
         OR ({entity} = ANY (%(known)s::text[])) IS NOT TRUE)
-ORDER BY {_column(source.key)}
+GROUP BY t.number
 """
-
-
-def rules_as_json(layout: Layout) -> str:
-    """The same as one text, a JSON array of objects."""
-    return f"SELECT coalesce(json_agg(q), '[]'::json)::text FROM ({rules(layout)}) AS q"
 
 
 def people(layout: Layout) -> str:
-    """The default, users and roles of each of `%(tenants)s`, and the epoch that they are of.
+    """The default, users and roles of each tenant, and the epoch that they are of.
 
-    Columns: tenant; version (a number, NULL where no epoch is kept); kept (whether the version can
-    be relied on); people (the JSON of `people.People`).
+    Columns: number; tenant; version (a number, NULL where no epoch is kept); people (the JSON of
+    `people.People`).
     """
+    sharing = layout.sharing
     written = tenants.written(layout.catalog.tenancy, "t.tenant", layout.tenant_type)
     everything = sql.literal(scopes.everything(layout.catalog))
-    return f"""\
-SELECT t.tenant,
-    {scopes.version(everything, scopes.tenant(written))} AS version,
-    {scopes.kept(layout.catalog)} AS kept,
-    {people_of_tenant(layout)} AS people
-FROM unnest(%(tenants)s::text[]) AS t (tenant)
-"""
-
-
-def members(layout: Layout) -> str:
-    """A digest of who is in which team, of the users of each of `%(tenants)s`, and its epoch.
-
-    Columns: tenant; version (the sum of the epochs of the tenant's users); digest.
-    """
-    source = layout.sharing.members
-    if source is None:
-        raise errors.ParameterError("the catalog declares no members of teams")
-    user, team = (f"m.{sql.identifier(name)}::text" for name in (source.user, source.team))
-    keys = keys_of_users(layout)
-    scope = scopes.user("k.key::text")
-    return f"""\
-SELECT t.tenant,
-    coalesce((
-        SELECT sum(e.epoch)::bigint FROM ({keys}) AS k (key)
-        JOIN {names.SHARING_EPOCH.quoted} AS e ON e.scope = {scope}
-    ), 0) AS version,
-    (
-        SELECT md5(coalesce(
-            string_agg(concat({user}, ' ', {team}), ',' ORDER BY {user}, {team}), ''
-        ))
-        FROM {Relation.parse(source.table).quoted} AS m
-        WHERE m.{sql.identifier(source.user)} IN ({keys})
-    ) AS digest
-FROM unnest(%(tenants)s::text[]) AS t (tenant)
-"""
-
-
-def people_of_tenant(layout: Layout) -> str:
-    """The JSON of `people.People` of the tenant `t.tenant`, as an SQL expression."""
-    sharing = layout.sharing
-    return (
-        "json_build_array("
-        f"{_default(layout, sharing.tenant_default)}, "
-        f"{_users(layout, sharing.users)}, "
-        f"{_roles(layout, sharing.roles)})::text"
+    default = _default(layout, sharing.tenant_default)
+    parts = {}
+    if sharing.users is not None:
+        parts["users"] = _users(layout, sharing.users)
+    if sharing.roles is not None:
+        parts["roles"] = _roles(layout, sharing.roles)
+    joined = "".join(
+        f"\nLEFT JOIN ({text}) AS {name} USING (number)" for name, text in parts.items()
     )
+    listed = [
+        f"coalesce({name}.listed, '[]')" if name in parts else "'[]'::json"
+        for name in ("users", "roles")
+    ]
+    return f"""\
+SELECT number, t.tenant,
+    {scopes.version(everything, scopes.tenant(written))} AS version,
+    json_build_array({default}, {", ".join(listed)})::text AS people
+FROM {_TENANTS}{joined}
+"""
 
 
 def keys_of_users(layout: Layout) -> str:
-    """The keys of the users of the tenant `t.tenant`."""
+    """The keys of the users of the tenants."""
     source = layout.sharing.users
-    if source is None:
-        return "SELECT NULL"
-    relation = Relation.parse(source.table).quoted
-    return f"SELECT {_column(source.key)} FROM {relation} AS r WHERE {_of_tenant(layout, source)}"
+    return "SELECT NULL" if source is None else f"SELECT key FROM ({_keys(layout, source)}) AS k"
+
+
+def _keys(layout: Layout, source: Users) -> str:
+    return f"""\
+SELECT t.number, {_column(source.key)} AS key
+FROM {_TENANTS} JOIN {Relation.parse(source.table).quoted} AS r ON {_of_tenant(layout, source)}
+"""
+
+
+def _epochs_of_users(keys: str) -> str:
+    """version: the sum of the epochs of the tenant's users."""
+    return f"""\
+SELECT k.number, sum(e.epoch) AS version
+FROM ({keys}) AS k JOIN {names.SHARING_EPOCH.quoted} AS e ON e.scope = {scopes.user("k.key::text")}
+GROUP BY k.number
+"""
+
+
+def _members(keys: str, source: Members) -> str:
+    """members: which of the tenant's users is in which team."""
+    user, team = (f"m.{sql.identifier(name)}::text" for name in (source.user, source.team))
+    return f"""\
+SELECT k.number,
+    string_agg(concat({user}, ' ', {team}), ',' ORDER BY {user}, {team}) AS members
+FROM (SELECT DISTINCT number, key FROM ({keys}) AS u) AS k
+JOIN {Relation.parse(source.table).quoted} AS m
+    ON m.{sql.identifier(source.user)} = k.key
+GROUP BY k.number
+"""
+
+
+def _noted() -> str:
+    return f"""\
+SELECT t.number, array_to_json(array_agg(ARRAY[s.part, s.version::text, s.digest])) AS noted
+FROM {_TENANTS} JOIN {names.SHARING_SEEN.quoted} AS s USING (tenant)
+GROUP BY t.number
+"""
 
 
 def _default(layout: Layout, source: TenantDefault | None) -> str:
@@ -118,27 +153,24 @@ def _default(layout: Layout, source: TenantDefault | None) -> str:
     )
 
 
-def _users(layout: Layout, source: Users | None) -> str:
-    if source is None:
-        return "'[]'::json"
+def _users(layout: Layout, source: Users) -> str:
     role = "NULL" if source.role is None else f"{_column(source.role)}::text"
     active = "true" if source.active is None else f"{_column(source.active)} IS TRUE"
     return _listed(layout, source, f"{_column(source.key)}::text, {role}, {active}")
 
 
-def _roles(layout: Layout, source: Roles | None) -> str:
-    if source is None:
-        return "'[]'::json"
+def _roles(layout: Layout, source: Roles) -> str:
     return _listed(layout, source, f"{_column(source.key)}::text, {_column(source.parent)}::text")
 
 
 def _listed(layout: Layout, source: Users | Roles, columns: str) -> str:
     key = _column(source.key)
-    return (
-        f"(SELECT coalesce(json_agg(json_build_array({columns}) ORDER BY {key}), '[]'::json)"
-        f" FROM {Relation.parse(source.table).quoted} AS r"
-        f" WHERE {key} IS NOT NULL AND {_of_tenant(layout, source)})"
-    )
+    return f"""\
+SELECT t.number, json_agg(json_build_array({columns}) ORDER BY {key}) AS listed
+FROM {_TENANTS} JOIN {Relation.parse(source.table).quoted} AS r ON {_of_tenant(layout, source)}
+WHERE {key} IS NOT NULL
+GROUP BY t.number
+"""
 
 
 def _column(name: str) -> str:
@@ -151,4 +183,4 @@ def _of_tenant(layout: Layout, source: Rules | Users | Roles | TenantDefault) ->
     )
 
 
-__all__ = ["keys_of_users", "members", "people", "people_of_tenant", "rules", "rules_as_json"]
+__all__ = ["configuration", "keys_of_users", "people", "rules"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from reprlib import repr as short
 from typing import Any, Literal, get_args
@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 from crm_ops.base import errors, sql
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import layout, predicate, query, seen, tenant_setting
-from crm_ops.sharing.kinds import Kind
+from crm_ops.sharing import layout, predicate, query, tenant_setting
 from crm_ops.sharing.layout import Layout
 from crm_ops.sharing.predicate import Predicate
 
@@ -25,10 +24,9 @@ _GRANTEE_TYPES = frozenset(get_args(GranteeType))
 _LEVELS = frozenset(get_args(Level))
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A row of `query.rules`, as PostgreSQL writes it in JSON."""
+class Row(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A rule as the CRM has it, all of it text."""
 
-    tenant: str
     id: str
     name: str | None
     entity: str | None
@@ -38,10 +36,12 @@ class Row(msgspec.Struct, frozen=True):
     level: str | None
 
 
+Parser = Callable[[str | None, str], Predicate]
+
 _ROWS = msgspec.json.Decoder(list[Row])
 
 
-class Rule(msgspec.Struct, frozen=True, array_like=True):
+class Rule(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Records of `entity` that match `predicate` are open to the grantee, to this level.
 
     `id` and `grantee` are the CRM's keys as text; `grantee` is None for everyone. `name` is what
@@ -79,14 +79,10 @@ class Broken:
 
 @dataclass(frozen=True)
 class Loaded:
-    """Rules by (tenant, entity), ordered by their keys; every wanted pair is there.
-
-    `digests` are of the rows as the CRM has them, whether they are understood or not.
-    """
+    """Rules by (tenant, entity), ordered by their keys; every wanted pair is there."""
 
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     broken: tuple[Broken, ...]
-    digests: Mapping[tuple[str, str], str] = field(default_factory=dict, compare=False)
 
 
 def load(
@@ -99,79 +95,60 @@ def load(
     """
     known = layout.read(connection, catalog, entities)
     setting = known.setting
-    if setting is None:
-        return of_layout(connection, known, tenants, entities)
-    rules: dict[tuple[str, str], tuple[Rule, ...]] = {}
-    digests: dict[tuple[str, str], str] = {}
-    broken: tuple[Broken, ...] = ()
-    for tenant in dict.fromkeys(tenants):
-        with tenant_setting.made(connection, setting, tenant):
-            loaded = of_layout(connection, known, [tenant], entities)
-        rules.update(loaded.rules)
-        digests.update(loaded.digests)
-        broken += loaded.broken
-    return Loaded(rules, broken, digests)
-
-
-def of_layout(
-    connection: sa.Connection, known: Layout, tenants: Sequence[str], entities: Sequence[str]
-) -> Loaded:
-    """The same, where the tables are known; without regard to policies."""
-    values = {
-        "tenants": list(dict.fromkeys(tenants)),
-        "wanted": list(entities),
-        "known": list(known.catalog.entities),
+    chunks = [tenants] if setting is None else [[tenant] for tenant in tenants]
+    parse = parser(known)
+    loaded: dict[tuple[str, str], tuple[Rule, ...]] = {
+        (tenant, name): () for tenant in tenants for name in entities
     }
-    # In one value: thousands of rows of eight texts each cost the driver more than the query.
-    found = rows(sql.run(connection, query.rules_as_json(known), values).scalar_one())
-    read, broken = understood(found, known)
-    pairs = [(tenant, name) for tenant in tenants for name in entities]
-    rules: dict[tuple[str, str], list[Rule]] = {pair: [] for pair in pairs}
-    for tenant, rule in read:
-        rules[tenant, rule.entity].append(rule)
-    texts: dict[tuple[str, str], list[str | None]] = {pair: [] for pair in pairs}
-    for row in found:
-        # One of an entity that there is not grants nothing, and so hides nothing.
-        texts.get((row.tenant, row.entity or ""), []).extend(msgspec.structs.astuple(row))
-    return Loaded(
-        {pair: tuple(each) for pair, each in rules.items()},
-        tuple(broken),
-        {pair: seen.digest(each) for pair, each in texts.items()},
-    )
+    broken: list[Broken] = []
+    for chunk in chunks:
+        with tenant_setting.made(connection, setting, chunk[0]):
+            found = sql.run(
+                connection,
+                f"SELECT number, rules::text FROM ({query.rules(known)}) AS l ORDER BY number",
+                tenants=list(chunk),
+                wanted=list(entities),
+                known=list(catalog.entities),
+            ).all()
+        for row in found:
+            tenant = chunk[row.number - 1]
+            read, wrong = understood(tenant, rows(row.rules), parse)
+            for name in entities:
+                loaded[tenant, name] = tuple(rule for rule in read if rule.entity == name)
+            broken += wrong
+    return Loaded(loaded, tuple(broken))
 
 
 def rows(text: str) -> list[Row]:
-    """The rows that `query.rules_as_json` wrote."""
+    """The rows that `query.rules` wrote."""
     return _ROWS.decode(text)
 
 
-def understood(found: Iterable[Row], known: Layout) -> tuple[list[tuple[str, Rule]], list[Broken]]:
-    """The rules that rows hold, each with its tenant, and those that are wrong."""
-    parse = _parser(known.kinds)
+def understood(tenant: str, found: Iterable[Row], parse: Parser) -> tuple[list[Rule], list[Broken]]:
+    """The rules that a tenant's rows hold, and those that are wrong."""
     read, broken = [], []
     for row in found:
         try:
-            read.append((row.tenant, _rule(row, parse)))
+            read.append(_rule(row, parse))
         except errors.DataError as error:
-            broken.append(Broken(row.tenant, row.id, str(error), row.name))
+            broken.append(Broken(tenant, row.id, str(error), row.name))
     return read, broken
 
 
-def _parser(
-    fields: Mapping[str, Mapping[str, Kind | None]],
-) -> Callable[[str, str], Predicate]:
+def parser(known: Layout) -> Parser:
     """Reads the predicate of an entity's rule; one that serves many tenants is read once."""
+    fields = known.kinds
 
     @cache
-    def parse(entity: str, text: str) -> Predicate:
-        if entity not in fields:
+    def parse(entity: str | None, text: str) -> Predicate:
+        if entity is None or entity not in fields:
             raise errors.DataError(f"unknown entity {short(entity)}")
         return predicate.parse(text, fields[entity])
 
     return parse
 
 
-def _rule(row: Any, parse: Callable[[str, str], Predicate]) -> Rule:
+def _rule(row: Any, parse: Parser) -> Rule:
     condition = parse(row.entity, row.predicate or "")
     if row.grantee_type not in _GRANTEE_TYPES:
         raise errors.DataError(f"unknown grantee type {short(row.grantee_type)}")
@@ -186,4 +163,16 @@ def _title(key: str, name: str | None) -> str:
     return f"rule {key}" if name is None else f'rule "{name}" ({key})'
 
 
-__all__ = ["Broken", "GranteeType", "Level", "Loaded", "Rule", "load", "of_layout", "understood"]
+__all__ = [
+    "Broken",
+    "GranteeType",
+    "Level",
+    "Loaded",
+    "Parser",
+    "Row",
+    "Rule",
+    "load",
+    "parser",
+    "rows",
+    "understood",
+]

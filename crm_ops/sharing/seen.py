@@ -24,14 +24,17 @@ PEOPLE = "users, roles and default"
 MEMBERS = "members of teams"
 
 
-@dataclass(frozen=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, gc=False):
     """A part of a tenant's configuration, its digest, and the epoch (`version`) it was of."""
 
     tenant: str
     part: str
     version: int
     digest: str
+
+
+# By tenant and part, the epoch and the digest that the last warming saw.
+Noted = Mapping[tuple[str, str], tuple[int, str]]
 
 
 @dataclass(frozen=True)
@@ -55,23 +58,27 @@ def rules(entity: str) -> str:
 def digest(texts: Iterable[str | None]) -> str:
     """Of texts in their order; none of them runs into the next."""
     # PostgreSQL holds no NUL in a text.
-    parts = [b"\0\0" if text is None else text.encode() + b"\0" for text in texts]
-    return hashlib.sha256(b"".join(parts)).hexdigest()
+    parts = ["\0\0" if text is None else text + "\0" for text in texts]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
-def compare(engine: sa.Engine, found: Sequence[Seen]) -> Compared:
-    """What was found, beside what the last warming noted; writes nothing."""
-    with database.transaction(engine) as connection:
-        rows = sql.run(connection, load("crm_ops.sharing")["unlike"], _bound(found)).all()
+def compare(found: Sequence[Seen], noted: Noted) -> Compared:
+    """What was found, beside what the last warming noted."""
+    unlike = [
+        each for each in found if noted.get((each.tenant, each.part)) != (each.version, each.digest)
+    ]
     parts: dict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row.bypassed:
-            parts[found[row.at].tenant].append(found[row.at].part)
-    return Compared(
-        bypassed=dict(parts),
-        moved=len({found[row.at].tenant for row in rows if row.bypassed is False}),
-        unlike=tuple(found[row.at] for row in rows),
-    )
+    moved = set()
+    for each in sorted(unlike, key=lambda each: (each.tenant, each.part)):
+        before = noted.get((each.tenant, each.part))
+        if before is None:
+            continue
+        if before[0] == each.version:
+            # Only a bypass can have changed it.
+            parts[each.tenant].append(each.part)
+        else:
+            moved.add(each.tenant)
+    return Compared(bypassed=dict(parts), moved=len(moved), unlike=tuple(unlike))
 
 
 def repair(engine: sa.Engine, parts: Mapping[str, Sequence[str]]) -> None:
@@ -102,6 +109,7 @@ __all__ = [
     "MEMBERS",
     "PEOPLE",
     "Compared",
+    "Noted",
     "Seen",
     "compare",
     "digest",

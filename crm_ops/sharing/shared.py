@@ -100,9 +100,10 @@ def write(made: store.Client, values: Mapping[str, bytes]) -> None:
     """Write values in one trip, each to its own expiry."""
     with made.pipeline(transaction=False) as pipeline:
         for key, value in values.items():
-            # `set` looks at a dozen options, for each of thousands of values.
+            # `set` looks at a dozen options, and the driver at all that is not bytes, for each of
+            # thousands of values.
             pipeline.execute_command(  # type: ignore[no-untyped-call]
-                "SET", key, value, "EX", expiry_s(key)
+                "SET", key.encode(), value, b"EX", b"%d" % expiry_s(key)
             )
         pipeline.execute()
 

@@ -1,66 +1,79 @@
 -- The fixed parts of the triggers that move epochs, and what watches over them. A word with an @ is
 -- replaced by quoted SQL.
 
--- name: drop_move
--- What moved epochs in releases before; nothing calls it any more.
-DROP FUNCTION IF EXISTS crm_ops.move_sharing_epochs(text[]);
+-- name: drop_former
+-- What releases before called the functions of a table, and what theirs called; nothing calls them.
+DROP FUNCTION IF EXISTS crm_ops.move_sharing_epochs(text[]), crm_ops.sharing_rules(),
+    crm_ops.sharing_users(), crm_ops.sharing_roles(), crm_ops.sharing_tenant_default(),
+    crm_ops.sharing_members() CASCADE;
 
 -- name: function
--- What the triggers of one table call. Each session moves a row of its own, so nobody waits for
--- anybody, in whatever isolation; only a prepared transaction outlives its session's turn with it,
--- so where there may be some, every change adds a row.
+-- What one trigger calls. A function for each, and few expressions in it: of a short statement they
+-- are a good part of the price, since each is made ready anew in each transaction.
 CREATE OR REPLACE FUNCTION @function() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
 #variable_conflict use_column
 DECLARE
-    mine bigint := CASE current_setting('max_prepared_transactions')
-        WHEN '0' THEN pg_backend_pid() ELSE nextval('crm_ops.sharing_epoch_slot_seq') END;
-    moved bigint := @most;
+    moved bigint;
 BEGIN
-    IF TG_OP = 'INSERT' THEN
-        @inserted;
-    ELSIF TG_OP = 'UPDATE' THEN
-        @updated;
-    ELSIF TG_OP = 'DELETE' THEN
-        @deleted;
-    END IF;
-    IF TG_OP <> 'TRUNCATE' THEN
-        GET DIAGNOSTICS moved = ROW_COUNT;
-    END IF;
-    IF moved = @most THEN
-        @all;
-    END IF;
+    @body;
     RETURN NULL;
 END
 $body$;
 
+-- name: one
+-- Most statements concern a single scope: that is seen without a table of all there are.
+@one;
+    IF FOUND THEN
+        RETURN NULL;
+    END IF;
+    @many
+
+-- name: many
+@some;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    IF moved = @most THEN
+        @all;
+    END IF;
+
 -- name: moved
 -- Moves the epoch of each scope once, in the transaction of the writer. Strides are random, so that
--- what was read before a rollback, or a restore, is not met again.
+-- what was read before a rollback, or a restore, is not met again. Each session moves a row of its
+-- own, so nobody waits for anybody, in whatever isolation; only a prepared transaction outlives its
+-- session's turn with it, so where there may be some, every change adds a row.
 INSERT INTO crm_ops.sharing_epoch AS held (scope, slot, epoch)
-        SELECT changed.scope, mine, 1 + floor(random() * 4294967296)::bigint
+        SELECT changed.scope, CASE current_setting('max_prepared_transactions')
+            WHEN '0' THEN pg_backend_pid() ELSE nextval('crm_ops.sharing_epoch_slot_seq') END,
+            1 + floor(random() * 4294967296)::bigint
         FROM (@changed) AS changed
-        WHERE changed.scope IS NOT NULL
-        LIMIT @most
         ON CONFLICT (scope, slot) DO UPDATE SET epoch = held.epoch + EXCLUDED.epoch;
+
+-- name: single
+-- The scope, where there is only one; rows of no tenant have none.
+SELECT min(listed.scope) AS scope FROM (@scopes) AS listed
+            HAVING min(listed.scope) = max(listed.scope)
+
+-- name: distinct
+SELECT DISTINCT listed.scope FROM (@scopes) AS listed
+            WHERE listed.scope IS NOT NULL LIMIT @most
 
 -- name: written
 -- The scopes of rows that were inserted or deleted.
-SELECT DISTINCT @scope AS scope FROM @rows
+SELECT @scope AS scope FROM @rows
 
 -- name: rewritten
 -- The scopes of rows that were updated, whatever was changed.
-SELECT @scope AS scope FROM new_rows UNION SELECT @scope FROM old_rows
+SELECT @scope AS scope FROM new_rows UNION ALL SELECT @scope FROM old_rows
 
 -- name: altered
 -- The same, where any of the columns that matter was changed: people log in more often than they
 -- change their role.
-SELECT DISTINCT compared.scope FROM (
-            SELECT 1 AS sign, @scope AS scope, ROW(@columns)::text AS cells FROM new_rows
-            UNION ALL
-            SELECT -1, @scope, ROW(@columns)::text FROM old_rows
-        ) AS compared
-        GROUP BY compared.scope, compared.cells HAVING sum(compared.sign) <> 0
+SELECT compared.scope FROM (
+                SELECT 1 AS sign, @scope AS scope, ROW(@columns)::text AS cells FROM new_rows
+                UNION ALL
+                SELECT -1, @scope, ROW(@columns)::text FROM old_rows
+            ) AS compared
+            GROUP BY compared.scope, compared.cells HAVING sum(compared.sign) <> 0
 
 -- name: forget
 -- The rows without which nothing is remembered, of any declaration.
@@ -122,17 +135,6 @@ WITH many AS (
 )
 INSERT INTO crm_ops.sharing_epoch (scope, epoch)
 SELECT scope, sum(epoch) FROM gone GROUP BY scope;
-
--- name: unlike
--- What is not as noted, by its number (from 0): whether it has the noted epoch, so that only a bypass
--- can have changed it; null where nothing was noted.
-SELECT g.number - 1 AS at, s.version = g.version AS bypassed
-FROM ROWS FROM (
-    json_to_recordset(%(seen)s::json) AS (tenant text, part text, version bigint, digest text)
-) WITH ORDINALITY AS g (tenant, part, version, digest, number)
-LEFT JOIN crm_ops.sharing_seen AS s USING (tenant, part)
-WHERE (s.version, s.digest) IS DISTINCT FROM (g.version, g.digest)
-ORDER BY g.tenant, g.part;
 
 -- name: note_seen
 -- Notes what was seen. Safe to repeat; in one order, so that two warmings at once wait for each other

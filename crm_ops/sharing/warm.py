@@ -20,14 +20,14 @@ from crm_ops.base.statements import load
 from crm_ops.catalog.catalog import Catalog
 from crm_ops.sharing import codec, install, layout, reading, seen, shared, signing
 from crm_ops.sharing.codec import Entry, PeopleEntry
-from crm_ops.sharing.reading import Read
+from crm_ops.sharing.reading import Found, Read
 from crm_ops.sharing.rules import Broken
 from crm_ops.sharing.seen import Compared
 
 _log = logging.getLogger(__name__)
 
 # Tenants held in memory at a time.
-_CHUNK = 200
+_CHUNK = 500
 
 # Broken rules that are told one by one; the rest are only counted.
 _TOLD = 100
@@ -97,23 +97,26 @@ def warm(
     chunks = [tenants[at : at + _CHUNK] for at in range(0, len(tenants), _CHUNK)]
     done = Warmed(wanted=len(tenants) * (1 + len(entities)), unguarded=unguarded)
 
-    def ask(chunk: Sequence[str]) -> Read:
-        return reading.read(engine, known, chunk, entities, now)
+    def ask(chunk: Sequence[str]) -> Found:
+        return reading.find(engine, known, chunk, entities)
 
-    for chunk, first in _read_ahead(ask, chunks):
-        read = first
-        found = seen.compare(engine, read.seen) if watched else Compared()
+    for chunk, rows in _read_ahead(ask, chunks):
+        failures = rows.failures
+        read = reading.understood(rows, known, entities, now)
+        found = seen.compare(read.seen, read.noted) if watched else Compared()
         bypassed = found.bypassed
         if bypassed and not dry_run:
             seen.repair(engine, bypassed)
-            read = ask(chunk)
-            found = seen.compare(engine, read.seen)
+            again = ask(chunk)
+            failures = again.failures
+            read = reading.understood(again, known, entities, now)
+            found = seen.compare(read.seen, read.noted)
         values = {} if dry_run else _values(read, key)
         with store.translated(client):
             shared.write(client, values)
         if not dry_run:
             seen.note(engine, found.unlike)
-        done = _with(done, read, values, bypassed, found.moved)
+        done = _with(done, read, values, bypassed, found.moved, failures)
     if not dry_run:
         with database.transaction(engine) as connection:
             sql.run(connection, load("crm_ops.sharing")["join_epochs"])
@@ -122,8 +125,8 @@ def warm(
 
 
 def _read_ahead(
-    ask: Callable[[Sequence[str]], Read], chunks: Sequence[Sequence[str]]
-) -> Iterator[tuple[Sequence[str], Read]]:
+    ask: Callable[[Sequence[str]], Found], chunks: Sequence[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], Found]]:
     """What is read of each chunk: PostgreSQL is at the next one while one is written to Redis."""
     with ThreadPoolExecutor(max_workers=1) as reader:
         coming = [reader.submit(ask, chunk) for chunk in chunks[:1]]
@@ -160,6 +163,7 @@ def _with(
     values: Mapping[str, bytes],
     bypassed: Mapping[str, Sequence[str]],
     moved: int,
+    failures: Mapping[str, str],
 ) -> Warmed:
     for each in read.broken[: _TOLD - len(done.broken)]:
         _log.warning(
@@ -178,7 +182,7 @@ def _with(
         moved=done.moved + moved,
         broken_rules=done.broken_rules + len(read.broken),
         broken=(done.broken + read.broken)[:_TOLD],
-        failures={**done.failures, **read.failures},
+        failures={**done.failures, **failures},
     )
 
 
