@@ -24,8 +24,8 @@ _FOLDED = f"""
   WHERE made.entity = %(entity)s AND made.definition = %(definition)s AND refresh.captured
     AND refresh.definition = made.definition AND made.unusable IS NULL
 """
-# So many positions or keys are in one row, or those of one bucket: some megabytes, of which a few are
-# held at a time. PostgreSQL holds no value of a gigabyte.
+# So many positions or keys are in one row, or those of one bucket: some megabytes, of which a few
+# are held at a time. PostgreSQL holds no value of a gigabyte.
 _AT_ONCE = 250_000
 
 
