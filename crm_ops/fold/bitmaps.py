@@ -58,9 +58,10 @@ def gathering(connection: sa.Connection, counted: rows.Counted) -> Iterator[Call
 
 def _gather(connection: sa.Connection, counted: rows.Counted) -> Gathered:
     recount.prepare(connection, counted)
-    found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted)).mappings()
+    found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted))
     # With the first part all are made; the others wait in the server.
-    return chain(found.fetchmany(1), found)
+    first = found.fetchmany(1)
+    return (row._asdict() for row in chain(first, found))
 
 
 def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) -> Appended:
