@@ -89,6 +89,22 @@ def test_a_dry_run_tells_what_it_would_write_and_writes_nothing(engine: sa.Engin
     assert shop.stored_facet_counts(engine) == {}
 
 
+def test_what_many_new_figures_are_like_is_known_when_the_next_are_asked_for(
+    engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "_WORTH_ANALYZING", 1)
+    shop.fill(engine, [Order(1, state="new"), Order(2, 2)])
+
+    rebuild.facet_counts(engine, shop.counted(), EVERYBODY)
+
+    with database.transaction(engine) as connection:
+        known = sql.run(
+            connection,
+            "SELECT tablename::text FROM pg_stats WHERE schemaname = 'crm_ops'",
+        )
+        assert {"refresh", "facet_count"} <= set(known.scalars())
+
+
 def test_only_the_tenants_asked_for_are_touched(engine: sa.Engine) -> None:
     shop.fill(engine, [Order(1, 1), Order(2, 2)])
     rebuild.facet_counts(engine, shop.counted(), EVERYBODY)
