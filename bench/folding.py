@@ -6,10 +6,11 @@ facet counts alone. Ours also keeps, and publishes, the bitmaps that searches wi
 without them (`limits.bitmaps_from_rows` larger than any tenant) it does what the old way does. The
 old way asks for all tenants at once; as the old system did it, for one tenant after another, it is
 measured once. The floor reads a copy of the log and deletes it. Of the rows that change, all move
-in their last update, half in their status, a quarter in their score; in a case of its own, rows come
-and go, by soft deletes and restores, which changes every facet and aggregate. Before each round as
-much changes, and is refreshed, unmeasured: a refresh follows a refresh, as every few minutes, not
-the rebuilds of the round before. The old way's and the peer's time does not depend on what changed.
+in their last update, half in their status, a quarter in their score; in a case of its own, rows
+come and go, by soft deletes and restores, which changes every facet and aggregate. Before each
+round as much changes, and is refreshed, unmeasured: a refresh follows a refresh, as every few
+minutes, not the rebuilds of the round before. The old way's and the peer's time does not depend on
+what changed.
 """
 
 from __future__ import annotations
