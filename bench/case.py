@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 # The way every other is compared with.
@@ -15,8 +15,9 @@ OURS = "ours"
 class Case:
     """What is compared (`title`), how it is done (`about`), and the ways by name.
 
-    `prepare` is done, unmeasured, before each round. The `long` ways are not run once unmeasured,
-    those to be run `once` are in the first measured round alone.
+    `prepare` is done, unmeasured, before each round. The `long` ways have rounds of their own,
+    after the others: what they leave to do to the server is not charged to those. They are not run
+    once unmeasured; those to be run `once` are in the first measured round alone.
     """
 
     title: str
@@ -26,9 +27,16 @@ class Case:
     long: frozenset[str] = frozenset()
     once: frozenset[str] = frozenset()
 
-    def skips(self, way: str, turn: int) -> bool:
-        """Whether a way is not run in a round; the round 0 is not measured."""
-        return (way in self.once and turn != 1) or (way in self.long and not turn)
+    def rounds(self, rounds: int) -> Iterator[tuple[int, list[str]]]:
+        """The number of each round and the ways that are in it; the round 0 is not measured."""
+        for turn in range(rounds + 1):
+            yield turn, self._ways(turn, long=False)
+        for turn in range(1, rounds + 1):
+            yield turn, self._ways(turn, long=True)
+
+    def _ways(self, turn: int, *, long: bool) -> list[str]:
+        own = [way for way in self.ways if (way in self.long) is long]
+        return [way for way in own if turn == 1 or way not in self.once]
 
 
 @dataclass(frozen=True)
@@ -56,16 +64,15 @@ class Timing:
 
 
 def measure(case: Case, rounds: int, progress: Callable[[str], None]) -> list[Timing]:
-    """Run every way but the long once unmeasured, then `rounds` times in turn."""
+    """Run every way once unmeasured and `rounds` times in turn, the long ones after the others."""
     seconds: dict[str, list[float]] = {way: [] for way in case.ways}
-    for turn in range(rounds + 1):
-        case.prepare()
-        for way, run in case.ways.items():
-            if case.skips(way, turn):
-                continue
+    for turn, ways in case.rounds(rounds):
+        if ways:
+            case.prepare()
+        for way in ways:
             progress(f"{case.title}: {way}, round {turn} of {rounds}")
             started = time.perf_counter()
-            run()
+            case.ways[way]()
             if turn:
                 seconds[way].append(time.perf_counter() - started)
     ours = seconds[OURS]
