@@ -43,7 +43,7 @@ _MANY = 25.0
 # The old way takes as long whatever changed: the slowest way is measured at one share.
 _BY_TENANT_AT = 1.0
 _FLOOR = "floor (read and delete the log)"
-# So that it is deleted and committed, and ours has its own yet.
+# The floor's own log: what it takes is gone, and ours still has its changes.
 _COPY = sql.Relation("crm", "bench_log").quoted
 _PLAIN = "ours, without bitmaps"
 _REBUILD = "our full rebuild"
