@@ -75,6 +75,12 @@ WITH folded AS MATERIALIZED ({_FOLDED}
 ), change AS MATERIALIZED (
 {" UNION ALL ".join(changes)}
 )
+{_parts()}"""
+
+
+def _parts() -> str:
+    """What was gathered, as rows that are not too large."""
+    return f"""\
 SELECT 'changed' AS what, array_agg(set_id)::text AS sets, array_agg(facet)::text AS names,
        array_agg(bucket)::text AS more, array_agg(went::text)::text AS went,
        array_agg(came::text)::text AS came
