@@ -121,9 +121,9 @@ LEFT JOIN {MOMENT.quoted} AS moment ON moment.entity = refresh.entity
 
 
 def _figures(question: Question, row: Any) -> codec.FacetCounts:
-    """The stored counts."""
-    tally = looked.read(question, row.counts)
-    # One that the catalog no longer declares is not served.
+    """The stored counts; those of a facet that the catalog no longer declares are not served."""
+    entity_facets = question.layout.entity.facets
+    tally = looked.read(question, [each for each in row.counts if each[0] in entity_facets])
     return codec.FacetCounts(
         entity=question.layout.counted.name,
         tenant=question.tenant,
@@ -139,7 +139,7 @@ def _figures(question: Question, row: Any) -> codec.FacetCounts:
                     for bucket, n in tally.facets[name].items()
                 ],
             )
-            for name, declared in question.layout.entity.facets.items()
+            for name, declared in entity_facets.items()
         },
     )
 

@@ -295,6 +295,25 @@ def test_without_rows_there_are_only_counts(reader: Reader, engine: sa.Engine) -
     assert (answer.total, answer.rows, answer.source) == (2, (), "redis")
 
 
+def test_counts_of_a_facet_that_is_no_longer_declared_are_not_served(
+    reader: Reader, engine: sa.Engine
+) -> None:
+    fill(engine, Order(1, state="new"))
+    desk.count(engine)
+    with database.transaction(engine) as connection:
+        sql.run(
+            connection,
+            "INSERT INTO crm_ops.facet_count (entity, tenant, facet, bucket, n)"
+            " VALUES ('order', '1', 'colour', 'red', 1)",
+        )
+
+    answer = reader.search("order", tenant=1)
+
+    assert answer.source == "table"
+    assert set(answer.facets) == set(desk.FACETS)
+    assert desk.shown(answer)["state"] == {"new": 1}
+
+
 @pytest.mark.parametrize("harm", ["empty", "garbage", "foreign", "wrong sums", "older", "list"])
 def test_whatever_redis_holds_the_numbers_are_right(
     reader: Reader, engine: sa.Engine, quick: store.Client, harm: str
