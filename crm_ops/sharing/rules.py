@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from reprlib import repr as short
 from typing import Any, Literal, get_args
 
 import msgspec
-import sqlalchemy as sa
 
-from crm_ops.base import errors, sql
-from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import layout, predicate, query, tenant_setting
+from crm_ops.base import errors
+from crm_ops.sharing import predicate
 from crm_ops.sharing.layout import Layout
 from crm_ops.sharing.predicate import Predicate
 
@@ -77,48 +75,6 @@ class Broken:
         return _title(self.rule, self.name)
 
 
-@dataclass(frozen=True)
-class Loaded:
-    """Rules by (tenant, entity), ordered by their keys; every wanted pair is there."""
-
-    rules: Mapping[tuple[str, str], tuple[Rule, ...]]
-    broken: tuple[Broken, ...]
-
-
-def load(
-    connection: sa.Connection, catalog: Catalog, tenants: Sequence[str], entities: Sequence[str]
-) -> Loaded:
-    """The active sharing rules of `tenants` for `entities` of the catalog, read by one query.
-
-    A wrong rule is reported, never raised. Raised is what keeps rules from being read at all:
-    CatalogError for a missing table, PermissionMissing where policies hide rules from us.
-    """
-    known = layout.read(connection, catalog, entities)
-    setting = known.setting
-    chunks = [tenants] if setting is None else [[tenant] for tenant in tenants]
-    parse = parser(known)
-    loaded: dict[tuple[str, str], tuple[Rule, ...]] = {
-        (tenant, name): () for tenant in tenants for name in entities
-    }
-    broken: list[Broken] = []
-    for chunk in chunks:
-        with tenant_setting.made(connection, setting, chunk[0]):
-            found = sql.run(
-                connection,
-                f"SELECT number, rules::text FROM ({query.rules(known)}) AS l ORDER BY number",
-                tenants=list(chunk),
-                wanted=list(entities),
-                known=list(catalog.entities),
-            ).all()
-        for row in found:
-            tenant = chunk[row.number - 1]
-            read, wrong = understood(tenant, rows(row.rules), parse)
-            for name in entities:
-                loaded[tenant, name] = tuple(rule for rule in read if rule.entity == name)
-            broken += wrong
-    return Loaded(loaded, tuple(broken))
-
-
 def rows(text: str) -> list[Row]:
     """The rows that `query.rules` wrote."""
     return _ROWS.decode(text)
@@ -167,11 +123,9 @@ __all__ = [
     "Broken",
     "GranteeType",
     "Level",
-    "Loaded",
     "Parser",
     "Row",
     "Rule",
-    "load",
     "parser",
     "rows",
     "understood",

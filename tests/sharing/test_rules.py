@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,9 +11,9 @@ import sqlalchemy as sa
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
 from crm_ops.catalog.catalog import Catalog
-from crm_ops.sharing import layout, query, rules
+from crm_ops.sharing import layout, query, reading
 from crm_ops.sharing.predicate import Condition
-from crm_ops.sharing.rules import Loaded, Rule
+from crm_ops.sharing.rules import Broken, Rule
 
 NEW = Condition("eq", "status", "text", ("new",))
 ENTITIES = ["lead", "deal"]
@@ -20,11 +22,23 @@ AddRule = Callable[..., str]
 CatalogWith = Callable[..., Catalog]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """Rules by tenant and entity, as a warming reads them."""
+
+    rules: Mapping[tuple[str, str], tuple[Rule, ...]]
+    broken: tuple[Broken, ...]
+
+
 def load(
     crm: sa.Engine, catalog: Catalog, tenants: list[str], entities: list[str] = ENTITIES
 ) -> Loaded:
     with databases.transaction(crm) as connection:
-        return rules.load(connection, catalog, tenants, entities)
+        known = layout.read(connection, catalog, entities)
+    found = reading.find(crm, known, tenants, entities)
+    assert not found.failures
+    read = reading.understood(found, known, entities, datetime.now(UTC))
+    return Loaded({(each.tenant, each.entity): each.rules for each in read.rules}, read.broken)
 
 
 def test_rules_come_by_tenant_and_entity_and_every_pair_is_there(
@@ -182,14 +196,18 @@ class TestRowLevelSecurity:
                 "CREATE POLICY own ON crm.sharing_rule"
                 " USING (company_id = current_setting('app.tenant', true)::bigint)",
             )
-            sql.run(connection, "GRANT USAGE ON SCHEMA crm TO pg_monitor")
-            sql.run(connection, "GRANT SELECT ON ALL TABLES IN SCHEMA crm TO pg_monitor")
+            for schema in ("crm", "crm_ops"):
+                sql.run(connection, f"GRANT USAGE ON SCHEMA {schema} TO pg_monitor")
+                sql.run(connection, f"GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO pg_monitor")
 
     def load(self, crm: sa.Engine, catalog: Catalog) -> Loaded:
-        with databases.transaction(crm) as connection:
-            # Any role but the owner will do: policies apply to it.
-            sql.run(connection, "SET LOCAL ROLE pg_monitor")
-            return rules.load(connection, catalog, ["1", "2"], ["lead"])
+        # Any role but the owner will do: policies apply to it.
+        role = sa.create_engine(crm.url, connect_args={"options": "-c role=pg_monitor"})
+        try:
+            bounded = databases.bounded(role, databases.Limits())
+            return load(bounded, catalog, ["1", "2"], ["lead"])
+        finally:
+            role.dispose()
 
     def test_each_tenant_is_read_under_its_own_setting(
         self, crm: sa.Engine, catalog_with: CatalogWith, add_rule: AddRule
