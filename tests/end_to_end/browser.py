@@ -17,6 +17,7 @@ from playwright.sync_api import (
     FrameLocator,
     Locator,
     Page,
+    expect,
     sync_playwright,
 )
 
@@ -29,6 +30,8 @@ PICTURES = "CRM_OPS_PICTURES"
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 WIDE = (1360, 900)
+# What a page may take on two cores that other tests use: its home asks for thirty things first.
+PATIENCE_MS = 30_000
 
 
 @contextmanager
@@ -42,6 +45,7 @@ def started() -> Iterator[Browser]:
         pytest.skip(reason)
     # Chromium has no sandbox for root.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=arguments)
         yield browser
@@ -65,7 +69,7 @@ class Person:
     def shown(self) -> FrameLocator:
         """Our page's frame, when it has shown its figures, or why it cannot."""
         frame = self.page.frame_locator("iframe")
-        frame.locator("#main[aria-busy=false]").wait_for(state="attached", timeout=30_000)
+        frame.locator("#main[aria-busy=false]").wait_for(state="attached", timeout=PATIENCE_MS)
         return frame
 
     def theme(self, name: str) -> None:
@@ -97,7 +101,7 @@ def person(
     page.locator("input[name=username]").fill(name)
     page.locator("input[name=password]").fill(password)
     page.keyboard.press("Enter")
-    page.get_by_role("link", name="CRM Ops").first.wait_for(timeout=30_000)
+    page.get_by_role("link", name="CRM Ops").first.wait_for(timeout=PATIENCE_MS)
     yield made
     context.close()
 

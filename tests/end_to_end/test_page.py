@@ -153,7 +153,7 @@ def test_a_dry_run_with_the_forms_parameters_is_started_watched_and_opened(
             "mode": "auto",
         }
     expect(card(frame, FACETS).locator("time").first).to_have_attribute(
-        "datetime", last.started_at.isoformat().replace("+00:00", "Z"), timeout=30_000
+        "datetime", last.started_at.isoformat().replace("+00:00", "Z")
     )
     card(frame, FACETS).get_by_role("link", name="Open the run").click()
     run_id = last.started_by.removeprefix("airflow ")
@@ -170,7 +170,7 @@ def test_verify_finds_a_wrong_figure_and_the_page_says_whose(admin: Person, ran:
     frame = admin.open()
     run_by_form(frame, FACETS, "Verify", "lead")
     expect(frame.locator("#notice")).to_contain_text("has failed", timeout=120_000)
-    expect(card(frame, FACETS)).to_contain_text("1 tenant failed", timeout=30_000)
+    expect(card(frame, FACETS)).to_contain_text("1 tenant failed")
     card(frame, FACETS).locator("summary").click()
     expect(card(frame, FACETS).locator("li")).to_contain_text("2 1 figure(s) differ")
     expect(frame.locator("#attention")).to_contain_text("Facet counts: 1 tenant failed")
@@ -248,7 +248,7 @@ def test_the_database_goes_and_comes_back(admin: Person, ran: up.Stack) -> None:
         with database.autocommit(server) as connection:
             sql.run(connection, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
         server.dispose()
-    expect(card(fresh, FACETS)).to_contain_text("Seen", timeout=30_000)
+    expect(card(fresh, FACETS)).to_contain_text("Seen")
     expect(fresh.locator("#trouble")).to_be_hidden()
 
 
@@ -399,7 +399,7 @@ def test_while_it_reads_it_says_so(admin: Person) -> None:
         while not held:
             admin.page.wait_for_timeout(20)
         held[0].continue_()
-        expect(card(frame, FACETS)).to_contain_text("Seen", timeout=30_000)
+        expect(card(frame, FACETS)).to_contain_text("Seen")
     finally:
         admin.context.unroute("**/data/overview")
 
