@@ -57,9 +57,9 @@ def within(
         touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
         _sweep(connection, counted, row)
         found = _impossible(connection, counted, row)
-        moved = bitmaps.append(connection, gathered(), as_of=as_of)
+        digests = bitmaps.append(connection, gathered(), as_of=as_of)
     load = statements.load("crm_ops.fold")
-    bitmaps.settle(connection, counted, moved, as_of=as_of)
+    bitmaps.settle(connection, counted, digests, dict(row.digests), as_of=as_of)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     written = row.counts + row.figures

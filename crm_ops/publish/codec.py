@@ -16,7 +16,7 @@ FORMAT = 2
 VERSION_DIGITS = 20
 
 
-class Bucket(msgspec.Struct, frozen=True, array_like=True):
+class Bucket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One value of a facet and its count; `value` None is NULL, `label` what a person reads."""
 
     value: str | None
@@ -92,7 +92,8 @@ class Moment(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime
 
 
-_buckets = msgspec.json.Decoder(list[Bucket])
+_values = msgspec.json.Decoder(list[str | None])
+_counts = msgspec.json.Decoder(list[int])
 _facets = msgspec.json.Decoder(FacetCounts)
 _aggregates = msgspec.json.Decoder(AggregateFigures)
 _moments = msgspec.json.Decoder(Moment)
@@ -108,9 +109,14 @@ def _body(stored: bytes) -> bytes:
     return stored[VERSION_DIGITS + 1 :].partition(b"\n")[0]
 
 
-def buckets(gathered: str) -> list[Bucket]:
+def values(gathered: str) -> list[str | None]:
     """The buckets of a facet, from the JSON in which PostgreSQL gathered them."""
-    return _buckets.decode(gathered)
+    return _values.decode(gathered)
+
+
+def counts(gathered: str) -> list[int]:
+    """Their counts, in the same order."""
+    return _counts.decode(gathered)
 
 
 def figures(gathered: GatheredFigures) -> AggregateFigures:
@@ -159,9 +165,10 @@ __all__ = [
     "GatheredFigures",
     "Moment",
     "aggregate_figures",
-    "buckets",
+    "counts",
     "encode",
     "facet_counts",
     "figures",
     "moment",
+    "values",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,11 +13,17 @@ from crm_ops.catalog.entities import Entity
 from crm_ops.catalog.facets import Facet, RangesFacet
 from crm_ops.publish import codec, labels, writer
 
-_Found = dict[tuple[str, str], list[codec.Bucket]]
-"""Buckets by tenant and facet."""
-
 # So many tenants' figures are held in memory at a time.
 _TENANTS_AT_ONCE = 200
+
+
+@dataclass(frozen=True)
+class Cut:
+    """The buckets that a facet shows, in their order, and how many rows are in all others."""
+
+    values: Sequence[str | None]
+    counts: Sequence[int]
+    other: int
 
 
 def publish(
@@ -52,15 +59,20 @@ def read(
         statement = statements.load("crm_ops.publish")["facet_counts"]
         rows = sql.run(connection, statement, entity=name, tenants=list(tenants)).all()
         # A facet that the catalog no longer declares is not served.
-        found = {
-            (row.tenant, row.facet): codec.buckets(row.buckets)
+        cut_ = {
+            (row.tenant, row.facet): cut(
+                entity.facets[row.facet], codec.values(row.buckets), codec.counts(row.counts)
+            )
             for row in rows
             if row.facet in entity.facets
         }
-        for facet, declared in entity.facets.items():
-            if labels.source(declared) is not None:
-                mine = {key: buckets for key, buckets in found.items() if key[1] == facet}
-                found |= _labelled(connection, declared, mine)
+        named = {
+            facet: labels.read(connection, declared, _named(cut_, facet))
+            for facet, declared in entity.facets.items()
+            if labels.source(declared) is not None
+        }
+    found = {place: shown(each, named.get(place[1], {})) for place, each in cut_.items()}
+    nothing = codec.Facet([])
     return [
         codec.FacetCounts(
             entity=name,
@@ -69,31 +81,37 @@ def read(
             version=row.version,
             as_of=row.as_of,
             total=row.counted,
-            facets={
-                facet: shown(declared, found.get((tenant, facet), []))
-                for facet, declared in entity.facets.items()
-            },
+            facets={facet: found.get((tenant, facet), nothing) for facet in entity.facets},
         )
         for tenant, row in {row.tenant: row for row in rows}.items()
     ]
 
 
-def _labelled(connection: sa.Connection, facet: Facet, found: _Found) -> _Found:
-    """One facet's buckets of all tenants, with what a person reads for them."""
-    held = {bucket.value for buckets in found.values() for bucket in buckets}
-    known = labels.read(connection, facet, [value for value in held if value is not None])
-    return {
-        key: [codec.Bucket(each.value, each.n, known.get(each.value or "")) for each in buckets]
-        for key, buckets in found.items()
-    }
+def _named(cut_: Mapping[tuple[str, str], Cut], facet: str) -> set[str]:
+    """The buckets of a facet that are shown of any tenant; NULL is told by the catalog."""
+    values = {value for (_, of), each in cut_.items() if of == facet for value in each.values}
+    return {value for value in values if value is not None}
 
 
-def shown(facet: Facet, buckets: Sequence[codec.Bucket]) -> codec.Facet:
-    """The buckets in their order, cut to the facet's `top`."""
-    places = order(facet, [each.value for each in buckets], [each.n for each in buckets])
-    ordered = [buckets[at] for at in places]
-    top = len(ordered) if facet.top is None else facet.top
-    return codec.Facet(ordered[:top], other=sum(bucket.n for bucket in ordered[top:]))
+def cut(facet: Facet, values: Sequence[str | None], counts: Sequence[int]) -> Cut:
+    """Buckets in their order, cut to the facet's `top`."""
+    places = order(facet, values, counts)
+    top = len(places) if facet.top is None else facet.top
+    return Cut(
+        [values[at] for at in places[:top]],
+        [counts[at] for at in places[:top]],
+        sum(counts[at] for at in places[top:]),
+    )
+
+
+def shown(buckets: Cut, named: Mapping[str | None, str | None]) -> codec.Facet:
+    """The buckets with what a person reads for them."""
+    if not named:
+        return codec.Facet(list(map(codec.Bucket, buckets.values, buckets.counts)), buckets.other)
+    texts = map(named.get, buckets.values)
+    return codec.Facet(
+        list(map(codec.Bucket, buckets.values, buckets.counts, texts)), buckets.other
+    )
 
 
 def order(facet: Facet, values: Sequence[str | None], numbers: Sequence[int]) -> list[int]:
@@ -109,4 +127,4 @@ def order(facet: Facet, values: Sequence[str | None], numbers: Sequence[int]) ->
     return places + [at for at, value in enumerate(values) if value is None]
 
 
-__all__ = ["order", "publish", "read", "shown"]
+__all__ = ["Cut", "cut", "order", "publish", "read", "shown"]

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import sql
 from crm_ops.catalog.facets import Facet, LinkFacet, LookupFacet
 
-Labels = Mapping[str, str]
+Labels = Mapping[str | None, str]
+
+_texts = msgspec.json.Decoder(list[str]).decode
 
 
 def source(facet: Facet) -> tuple[str, str, str] | None:
@@ -30,14 +33,17 @@ def read(connection: sa.Connection, facet: Facet, buckets: Collection[str]) -> L
         return {}
     table, key, label = found
     value, shown = sql.identifier(key), sql.identifier(label)
-    rows = sql.run(
+    # As JSON each way: of thousands of texts a driver makes one by one.
+    told = sql.run(
         connection,
-        f"SELECT {value}::text AS bucket, {shown}::text AS label"
-        f" FROM {sql.Relation.parse(table).quoted}"
-        f" WHERE {value}::text = ANY(%(buckets)s::text[]) AND {shown} IS NOT NULL",
-        buckets=list(buckets),
-    )
-    return {row.bucket: row.label for row in rows}
+        f"SELECT json_agg({value}::text)::text AS buckets, json_agg({shown}::text)::text AS labels"
+        f" FROM {sql.Relation.parse(table).quoted} WHERE {shown} IS NOT NULL"
+        f" AND {value}::text IN (SELECT json_array_elements_text(%(buckets)s::json))",
+        buckets=msgspec.json.encode(list(buckets)).decode(),
+    ).one()
+    if told.buckets is None:
+        return {}
+    return dict(zip(_texts(told.buckets), _texts(told.labels), strict=True))
 
 
 __all__ = ["Labels", "read", "source"]

@@ -1,15 +1,15 @@
 -- name: facet_counts
--- The stored facet counts of some tenants of an entity, each facet's as JSON, with their moment; one
--- snapshot, only reads. Gathered once, however few tenants the planner takes there to be.
+-- The stored facet counts of some tenants of an entity, each facet's as JSON of its buckets and, in the
+-- same order, of their counts, with their moment; one snapshot, only reads. Gathered once, however
+-- few tenants the planner takes there to be.
 WITH stored AS MATERIALIZED (
-    SELECT tenant, facet,
-           '[' || string_agg(json_build_array(bucket, n)::text, ',') || ']' AS buckets
+    SELECT tenant, facet, json_agg(bucket)::text AS buckets, json_agg(n)::text AS counts
     FROM crm_ops.facet_count
     WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) AND facet <> ''
     GROUP BY tenant, facet
 )
 SELECT refresh.tenant, refresh.definition, refresh.version, refresh.as_of, refresh.counted,
-       stored.facet, stored.buckets
+       stored.facet, stored.buckets, stored.counts
 FROM crm_ops.refresh AS refresh
 LEFT JOIN stored USING (tenant)
 WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s AND refresh.definition IS NOT NULL

@@ -133,13 +133,11 @@ def _figures(question: Question, row: Any) -> codec.FacetCounts:
         total=row.counted,
         facets={
             name: facets.shown(
-                declared,
-                [
-                    codec.Bucket(bucket, n, tally.labels[name, bucket])
-                    for bucket, n in tally.facets[name].items()
-                ],
+                facets.cut(declared, list(found), list(found.values())),
+                {value: tally.labels[name, value] for value in found},
             )
             for name, declared in entity_facets.items()
+            for found in [tally.facets[name]]
         },
     )
 

@@ -47,15 +47,11 @@ def counted(
 def columns(layout: Layout, name: str, counts: Mapping[str | None, int], labels: Labels) -> Columns:
     """One facet."""
     declared = layout.entity.facets[name]
-    values, numbers = list(counts), list(counts.values())
-    order = facets.order(declared, values, numbers)
-    top = len(order) if declared.top is None else declared.top
-    shown = [values[at] for at in order[:top]]
-    found: list[str | None] = [None] * len(shown)
+    cut = facets.cut(declared, list(counts), list(counts.values()))
+    found: list[str | None] = [None] * len(cut.values)
     if source(declared) is not None:
-        found = [labels.get((name, value)) for value in shown]
-    other = sum(numbers[at] for at in order[top:])
-    return _columns(declared, shown, found, [numbers[at] for at in order[:top]], other)
+        found = [labels.get((name, value)) for value in cut.values]
+    return _columns(declared, cut.values, found, cut.counts, cut.other)
 
 
 def published(layout: Layout, counts: codec.FacetCounts) -> dict[str, Columns]:
