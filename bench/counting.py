@@ -93,8 +93,8 @@ def aggregate_case(
     def ours() -> None:
         _forget(engine, names.AGGREGATE)
         rebuild.aggregate_figures(engine, counted, tenants)
-        for name in wanted:
-            aggregates.publish(engine, redis, name, counted.name, tenants, now=datetime.now(UTC))
+        parts = [(name, tenant) for name in wanted for tenant in tenants]
+        aggregates.publish(engine, redis, counted.name, parts, now=datetime.now(UTC))
 
     def peer() -> None:
         for view in views:

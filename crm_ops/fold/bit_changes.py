@@ -55,10 +55,12 @@ def gather(counted: rows.Counted) -> str:
     changes += [_linked(at, name) for at, (name, _) in enumerate(linked)]
     return f"""
 WITH folded AS MATERIALIZED ({_FOLDED}
+), repeated AS MATERIALIZED (
+{_repeated(counted)}
 ), image AS MATERIALIZED (
 {_images(counted, facets)}
 ), changed AS MATERIALIZED (
-{_paired(len(facets))}
+{_paired(counted, facets)}
 ){"".join(_pairs(counted, linked))}, known AS MATERIALIZED (
   SELECT asked.set_id, found.key, found.position
   FROM (
@@ -88,9 +90,12 @@ WITH folded AS MATERIALIZED ({_FOLDED}
 
 
 _DOUBTED = """
-    SELECT set_id FROM placed GROUP BY set_id
-    HAVING NOT bool_and(sound) OR count(*) <> count(DISTINCT position)
-    UNION SELECT set_id FROM change WHERE unplaced
+    SELECT set_id FROM placed WHERE NOT sound
+    UNION ALL
+    SELECT set_id FROM placed WHERE key IN (SELECT key FROM repeated)
+    GROUP BY set_id, key HAVING count(*) > 1
+    UNION ALL
+    SELECT set_id FROM change WHERE unplaced
   """
 
 
@@ -121,27 +126,56 @@ FROM (
 """
 
 
+def _repeated(counted: rows.Counted) -> str:
+    """The keys with more than one image of a kind; most rows change once between two folds."""
+    return f"""
+  SELECT key FROM (
+    SELECT {bits.row_key(counted)} AS key, r.{sql.identifier(SIGN)} AS sign
+    FROM {logs.relation(counted.name).quoted} AS r
+  ) AS logged GROUP BY key, sign HAVING count(*) > 1"""
+
+
+def _logged(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
+    """The images of the sets' rows: their keys, and what the facets' are made from (f0, f1...)."""
+    values = "".join(f", {split.value} AS f{at}" for at, split in enumerate(facets))
+    return f"""
+    SELECT set_id, logged.*
+    FROM (
+      SELECT {rows.tenant(counted)} AS tenant, {bits.row_key(counted)} AS key,
+             r.{sql.identifier(SIGN)}::int AS n{values}
+      FROM {logs.relation(counted.name).quoted} AS r
+    ) AS logged JOIN folded USING (tenant)"""
+
+
 def _images(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
-    """The images of rows that do not cancel out, by their keys and the facets' (f0, f1...)."""
-    texts = "".join(f", {split.key} AS f{at}" for at, split in enumerate(facets))
+    """The images of repeated keys that do not cancel out."""
     listed = "".join(f", f{at}" for at in range(len(facets)))
     return f"""
-  SELECT set_id, key{listed}, sum(sign)::int AS n
-  FROM (
-    SELECT {rows.tenant(counted)} AS tenant, {bits.row_key(counted)} AS key,
-           r.{sql.identifier(SIGN)} AS sign{texts}
-    FROM {logs.relation(counted.name).quoted} AS r
-  ) AS logged JOIN folded USING (tenant)
-  GROUP BY set_id, key{listed} HAVING sum(sign) <> 0"""
+  SELECT set_id, key{listed}, sum(n)::int AS n
+  FROM ({_logged(counted, facets)}
+  ) AS logged WHERE key IN (SELECT key FROM repeated)
+  GROUP BY set_id, key{listed} HAVING sum(n) <> 0"""
 
 
-def _paired(facets: int) -> str:
+def _paired(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
     """Each row as it was (w0, w1...) and is (c0, c1...)."""
-    listed = "".join(f", was.f{at} AS w{at}, now.f{at} AS c{at}" for at in range(facets))
-    return f"""
+    numbers = range(len(facets))
+    listed = "".join(f", was.f{at} AS w{at}, now.f{at} AS c{at}" for at in numbers)
+    values = ["key", *(f"f{at}" for at in numbers)]
+    was, now = (", ".join(f"{each}.{one}" for one in values) for each in ("was", "now"))
+    logged = _logged(counted, facets)
+
+    def pairs(images: str) -> str:
+        return f"""
   SELECT set_id, key, was.n AS went, now.n AS came{listed}
-  FROM (SELECT * FROM image WHERE n < 0) AS was
-  FULL JOIN (SELECT * FROM image WHERE n > 0) AS now USING (set_id, key)"""
+  FROM (SELECT * FROM {images} WHERE n < 0) AS was
+  FULL JOIN (SELECT * FROM {images} WHERE n > 0) AS now USING (set_id, key)"""
+
+    # Two images that are the same are of a row that came and went.
+    return f"""{pairs(f"({logged}) AS logged")}
+  WHERE NOT EXISTS (SELECT FROM repeated WHERE repeated.key = coalesce(was.key, now.key))
+    AND (num_nulls(was.n, now.n) > 0 OR ROW({was}) IS DISTINCT FROM ROW({now}))
+  UNION ALL{pairs("image")}"""
 
 
 def _pairs(counted: rows.Counted, linked: Sequence[tuple[str, LinkFacet]]) -> Iterator[str]:
@@ -185,10 +219,16 @@ def _facet(at: int, split: splits.Split) -> str:
         split.name,
         f"""
     SELECT set_id, {split.text("bucket")} AS bucket, {_SIDES}
-    FROM placed CROSS JOIN LATERAL (
-      VALUES (w{at}, false, went), (c{at}, true, came)
+    FROM (
+      SELECT set_id, position, went, came,
+             {split.key_of(f"w{at}")} AS was, {split.key_of(f"c{at}")} AS now
+      FROM placed WHERE w{at} IS DISTINCT FROM c{at} OR went IS NULL OR came IS NULL
+      -- Once, not again wherever a key is used.
+      OFFSET 0
+    ) AS moved CROSS JOIN LATERAL (
+      VALUES (was, false, went), (now, true, came)
     ) AS side (bucket, there, n)
-    WHERE (w{at} IS DISTINCT FROM c{at} OR went IS NULL OR came IS NULL) AND n IS NOT NULL
+    WHERE (was IS DISTINCT FROM now OR went IS NULL OR came IS NULL) AND n IS NOT NULL
     GROUP BY set_id, side.bucket""",
     )
 

@@ -20,7 +20,7 @@ import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import database, sql, statements
-from crm_ops.fold import bit_changes, compaction, definition, making, recount, rows
+from crm_ops.fold import bit_changes, definition, making, planning, recount, rows
 from crm_ops.fold.compaction import EVERYTHING, Place
 
 _log = logging.getLogger(__name__)
@@ -62,8 +62,9 @@ def _gather(
 ) -> tuple[sa.CursorResult[Any], Sequence[sa.Row[Any]]]:
     """What was found, of which the first part is read: with it all are made."""
     recount.prepare(connection, counted)
-    found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted))
-    return found, found.fetchmany(1)
+    with planning.hashed(connection):
+        found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted))
+        return found, found.fetchmany(1)
 
 
 def _parts(found: sa.CursorResult[Any], first: Sequence[sa.Row[Any]]) -> Gathered:
@@ -82,38 +83,34 @@ def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) ->
     return digests
 
 
-def settle(
-    connection: sa.Connection,
-    counted: rows.Counted,
-    bits: Digests,
-    counts: Digests,
-    *,
-    as_of: datetime,
-) -> None:
-    """After the figures: make what is missing, and anew what is not sound; compact what is due.
+def differing(bits: Digests, counts: Digests) -> list[str]:
+    """The tenants with bitmaps to which was added otherwise than to their counts."""
+    return [tenant for tenant, digest in bits.items() if digest != counts.get(tenant, "0")]
 
-    What was added to `bits` is to be what was added to `counts`.
-    """
+
+def settle(
+    connection: sa.Connection, counted: rows.Counted, unsound: Sequence[str], *, as_of: datetime
+) -> None:
+    """After the figures: make the bitmaps that are missing, and anew those of tenants `unsound`."""
     load, bound = _load(), _bound(counted)
     needless = list(sql.run(connection, load["needless"], bound).scalars())
     drop(connection, counted, needless)
     wanted = sql.run(connection, load["wanted"], bound).all()
     drop(connection, counted, [row.tenant for row in wanted if row.sparse])
     making.make(connection, counted, [row.tenant for row in wanted], as_of=as_of)
-    again = []
-    unsound = [tenant for tenant, digest in bits.items() if digest != counts.get(tenant, "0")]
+    again: set[str] = set()
     if unsound:
-        sets = sql.run(connection, load["sets"], bound, tenants=unsound)
-        again += [row.tenant for row in sets]
-    again += compaction.compact(connection, counted)
-    for tenant in sorted(set(again)):
+        # Those that are still searched with.
+        sets = sql.run(connection, load["sets"], bound, tenants=list(unsound))
+        again = {row.tenant for row in sets}
+    for tenant in sorted(again):
         _log.error(
             "bitmaps of %s of tenant %s are not as the counts and are made anew",
             counted.name,
             tenant,
             extra={"action": "repair", "entity": counted.name, "tenant": tenant},
         )
-    making.make(connection, counted, sorted(set(again)), as_of=as_of)
+    making.make(connection, counted, sorted(again), as_of=as_of)
 
 
 def anew(
@@ -151,6 +148,7 @@ __all__ = [
     "Place",
     "anew",
     "append",
+    "differing",
     "drop",
     "gathering",
     "settle",

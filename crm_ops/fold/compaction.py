@@ -2,13 +2,15 @@
 
 Of a set only the bitmaps that changed are written. The changes stay until the next time, so that
 readers who hold bitmaps need no more than what is new. All in the fold's transaction: killed at any
-line it has not happened, and the next fold does it.
+line it has not happened, and the next fold does it. A fold compacts what was appended before it,
+while what it will append is still gathered.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 import msgspec
@@ -47,20 +49,35 @@ class _Moved:
             self.came |= BitMap(came)
 
 
-def compact(connection: sa.Connection, counted: rows.Counted) -> list[str]:
-    """Compact the sets that are due; the tenants whose bitmaps came out not as they should."""
-    load = statements.load("crm_ops.fold", "bitmaps.sql")
+@dataclass(frozen=True)
+class Due:
+    """A set to be compacted, its tenant, and how many rows its buckets have."""
+
+    set_id: int
+    tenant: str
+    counts: Mapping[Place, int] = field(repr=False)
+
+
+def due(connection: sa.Connection, counted: rows.Counted) -> list[Due]:
+    """The sets to be compacted as they are before a fold."""
+    statement = statements.load("crm_ops.fold", "bitmaps.sql")["due"]
+    found = sql.run(connection, statement, entity=counted.name, rows=_ROWS).all()
+    return [Due(row.id, row.tenant, counts(connection, counted, row.tenant)) for row in found]
+
+
+def compact(connection: sa.Connection, sets: Sequence[Due]) -> list[str]:
+    """Compact sets; the tenants whose bitmaps came out not as they should."""
     unsound = []
-    for row in sql.run(connection, load["due"], entity=counted.name, rows=_ROWS).all():
-        right = counts(connection, counted, row.tenant)
+    for each in sets:
         sound = True
-        for written in _compacted(connection, row.id):
+        for written in _compacted(connection, each.set_id):
             sound = sound and all(
-                len(each) == right.get(place, 0) for place, each in written.items()
+                len(held_) == each.counts.get(place, 0) for place, held_ in written.items()
             )
-            write(connection, row.id, written)
-        sql.run(connection, load["compacted"], set=row.id)
-        unsound += [] if sound else [row.tenant]
+            write(connection, each.set_id, written)
+        statement = statements.load("crm_ops.fold", "bitmaps.sql")["compacted"]
+        sql.run(connection, statement, set=each.set_id)
+        unsound += [] if sound else [each.tenant]
     return unsound
 
 
@@ -124,4 +141,4 @@ def _moved(connection: sa.Connection, set_id: int) -> Mapping[Place, _Moved]:
     return found
 
 
-__all__ = ["EVERYTHING", "Place", "compact", "counts", "held", "write"]
+__all__ = ["EVERYTHING", "Due", "Place", "compact", "counts", "due", "held", "write"]

@@ -21,14 +21,17 @@ forbids parallel workers.
 @contextmanager
 def hashed(connection: sa.Connection) -> Iterator[None]:
     """Joins are hashed: a loop is cheap where one row is expected, and endless where many come."""
-    before = sql.run(connection, "SELECT current_setting('enable_nestloop')").scalar_one()
-    _set(connection, "off")
+    before = sql.run(
+        connection,
+        "SELECT before, set_config('enable_nestloop', 'off', true)"
+        " FROM (SELECT current_setting('enable_nestloop') AS before OFFSET 0) AS setting",
+    ).one()
     yield
-    _set(connection, before)
-
-
-def _set(connection: sa.Connection, loops: str) -> None:
-    sql.run(connection, "SELECT set_config('enable_nestloop', %(loops)s, true)", loops=loops)
+    sql.run(
+        connection,
+        "SELECT set_config('enable_nestloop', %(before)s, true)",
+        before=before.before,
+    )
 
 
 __all__ = ["APART", "hashed"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crm_ops.base import sql
-from crm_ops.base.names import AGGREGATE, FACET_COUNT, REFRESH
+from crm_ops.base.names import AGGREGATE, BITMAP_SET, FACET_COUNT, REFRESH
 from crm_ops.changes.logs import Log
 from crm_ops.fold import aggregates, bit_changes, extremes, facets, notes, rows
 
@@ -40,7 +40,8 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     tenants whose counts changed, `aggregates` the list of [tenant, aggregates] whose figures did;
     `emptied` the tenants with a count, `gone` the list of [aggregate, tenant] with a group, that is
     zero now; `lost` the list of groups, as in fold/groups.py, to be counted anew; `digests` the
-    list of [tenant, digest] of what was added to counts, as in fold/bit_changes.py.
+    list of [tenant, digest] of what was added to counts where there are bitmaps, as in
+    fold/bit_changes.py.
     """
     names = [f"taken_{at}" for at in range(len(logs))]
     taken = ", ".join(
@@ -72,6 +73,7 @@ def _facets(counted: rows.Counted, gained: str) -> str:
   RETURNING tenant, n
 ), facets_digested AS (
   SELECT tenant, sum({bit_changes.DIGEST.format(facet="facet", n="n")}) AS digest {changed}
+    AND tenant IN (SELECT tenant FROM {BITMAP_SET.quoted} WHERE entity = %(entity)s)
   GROUP BY tenant
 ), facets_moved AS (
 {notes.moved("facets", gained, touched)}

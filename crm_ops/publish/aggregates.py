@@ -1,4 +1,4 @@
-"""Publishes the stored figures of an aggregate to Redis, each tenant's as one whole value."""
+"""Publishes stored figures of aggregates to Redis, each tenant's of each as one whole value."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ import sqlalchemy as sa
 from crm_ops.base import database, names, sql, statements, store
 from crm_ops.publish import codec, writer
 
-_TENANTS_AT_ONCE = 200
+Part = tuple[str, str]
+"""An aggregate and a tenant."""
+
+# So many parts' figures are held in memory at a time.
+_AT_ONCE = 200
 
 
 def publish(
     engine: sa.Engine,
     client: store.Client,
-    name: str,
     entity: str,
-    tenants: Sequence[str],
+    parts: Sequence[Part],
     *,
     now: datetime,
     signing_key: bytes | None = None,
 ) -> writer.Written:
-    """Publish the figures of the aggregate `name` of `entity`; leave out tenants never counted."""
-    values = _values(engine, name, entity, tenants)
-    return writer.write(client, values, now=now, signing_key=signing_key)
+    """Publish figures of an entity; leave out tenants never counted."""
+    return writer.write(client, _values(engine, entity, parts), now=now, signing_key=signing_key)
 
 
-def _values(
-    engine: sa.Engine, name: str, entity: str, tenants: Sequence[str]
-) -> Iterator[writer.Value]:
-    for at in range(0, len(tenants), _TENANTS_AT_ONCE):
-        for figures in read(engine, name, entity, tenants[at : at + _TENANTS_AT_ONCE]):
-            key = names.aggregates_key(name, figures.tenant)
+def _values(engine: sa.Engine, entity: str, parts: Sequence[Part]) -> Iterator[writer.Value]:
+    for at in range(0, len(parts), _AT_ONCE):
+        for figures in read(engine, entity, parts[at : at + _AT_ONCE]):
+            key = names.aggregates_key(figures.aggregate, figures.tenant)
             yield writer.Value(key, figures.version, codec.encode(figures))
 
 
-def read(
-    engine: sa.Engine, name: str, entity: str, tenants: Sequence[str]
-) -> list[codec.GatheredFigures]:
-    """The stored figures of some tenants, as they are published."""
+def read(engine: sa.Engine, entity: str, parts: Sequence[Part]) -> list[codec.GatheredFigures]:
+    """Some stored figures, as they are published."""
     with database.transaction(engine) as connection:
         statement = statements.load("crm_ops.publish")["aggregate_figures"]
         rows = sql.run(
-            connection, statement, aggregate=name, entity=entity, tenants=list(tenants)
+            connection,
+            statement,
+            entity=entity,
+            aggregates=[aggregate for aggregate, _ in parts],
+            tenants=[tenant for _, tenant in parts],
         ).all()
     return [
         codec.GatheredFigures(
-            aggregate=name,
+            aggregate=row.aggregate,
             tenant=row.tenant,
             definition=row.definition,
             version=row.version,
@@ -60,4 +62,4 @@ def read(
     ]
 
 
-__all__ = ["publish", "read"]
+__all__ = ["Part", "publish", "read"]

@@ -6,7 +6,7 @@ by the next.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import cast
 
@@ -55,8 +55,10 @@ def publish(
             engine, client, counted.name, counted.entity, chosen, now=now, signing_key=signing_key
         )
     else:
-        changed = {name: [row.tenant for row in behind if name in row.parts] for name in parts}
-        written = _aggregates(engine, client, counted, changed, now, signing_key)
+        changed = [(name, row.tenant) for row in behind for name in row.parts]
+        written = aggregates.publish(
+            engine, client, counted.name, changed, now=now, signing_key=signing_key
+        )
     with database.transaction(engine) as connection:
         versions = [row.version for row in behind]
         sql.run(connection, load["note_published"], bound, tenants=chosen, versions=versions)
@@ -80,25 +82,6 @@ def withdraw(client: store.Client, counted: Counted, tenants: Sequence[str]) -> 
     with store.translated(client):
         if keys:
             client.unlink(*keys)
-
-
-def _aggregates(
-    engine: sa.Engine,
-    client: store.Client,
-    counted: Counted,
-    changed: Mapping[str, Sequence[str]],
-    now: datetime,
-    signing_key: bytes | None,
-) -> Written:
-    """Publish aggregates, each of the tenants whose figures of it changed."""
-    parts = [
-        aggregates.publish(
-            engine, client, name, counted.name, tenants, now=now, signing_key=signing_key
-        )
-        for name, tenants in changed.items()
-        if tenants
-    ]
-    return sum(parts, Written())
 
 
 __all__ = ["publish", "withdraw"]

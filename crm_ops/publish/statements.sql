@@ -17,27 +17,25 @@ WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s AND refresh.defini
 ORDER BY refresh.tenant;
 
 -- name: aggregate_figures
--- The stored figures of some tenants of an aggregate, each tenant's as JSON, with their moment and
--- the version at which they last changed; one snapshot, only reads. Decimals are texts, which keep
--- their digits. Gathered once, as facet counts are.
-WITH stored AS MATERIALIZED (
-    SELECT tenant, '[' || string_agg(
+-- The stored figures of pairs of an aggregate and a tenant of an entity, each pair's as JSON, with their
+-- moment and the version at which they last changed; one snapshot, only reads. Decimals are texts,
+-- which keep their digits. Each pair is looked up, they are few of many.
+SELECT aggregate, tenant, refresh.definition, refresh.as_of,
+       coalesce((refresh.changed ->> aggregate)::bigint, refresh.version) AS version,
+       coalesce(stored.figures, '[]') AS figures
+FROM unnest(%(aggregates)s::text[], %(tenants)s::text[]) AS wanted (aggregate, tenant)
+JOIN crm_ops.refresh AS refresh USING (tenant)
+CROSS JOIN LATERAL (
+    SELECT '[' || string_agg(
         CASE WHEN num_nonnulls(total, low, high) = 0 THEN json_build_array(dimensions, measured, n)
              ELSE json_build_array(dimensions, measured, n, total::text, low::text, high::text) END
         ::text, ',') || ']' AS figures
-    FROM crm_ops.aggregate
-    WHERE aggregate = %(aggregate)s AND tenant = ANY(%(tenants)s::text[])
-    GROUP BY tenant
-)
-SELECT refresh.tenant, refresh.definition, refresh.as_of,
-       coalesce((refresh.changed ->> %(aggregate)s)::bigint, refresh.version) AS version,
-       coalesce(stored.figures, '[]') AS figures
-FROM crm_ops.refresh AS refresh
-LEFT JOIN stored USING (tenant)
+    FROM crm_ops.aggregate AS its
+    WHERE its.aggregate = wanted.aggregate AND its.tenant = wanted.tenant
+) AS stored
 WHERE refresh.kind = 'aggregates' AND refresh.entity = %(entity)s
   AND refresh.definition IS NOT NULL
-  AND refresh.tenant = ANY(%(tenants)s::text[])
-ORDER BY refresh.tenant;
+ORDER BY tenant, aggregate;
 
 -- name: behind
 -- The tenants whose figures Redis was not given in their latest version, or all of them, and which

@@ -63,7 +63,8 @@ def _pairs(
         yield counts, codec.facet_counts(value, counted.name, counts.tenant)
     for name in declared.of_entity(counted):
         served = _read(client, {each: names.aggregates_key(name, each) for each in tenants})
-        for gathered in aggregates.read(engine, name, counted.name, tenants):
+        parts = [(name, tenant) for tenant in tenants]
+        for gathered in aggregates.read(engine, counted.name, parts):
             value = served[gathered.tenant]
             figures = codec.figures(gathered)
             yield figures, codec.aggregate_figures(value, name, gathered.tenant)

@@ -26,10 +26,8 @@ def engine(migrated: sa.Engine) -> sa.Engine:
 
 
 def publish(engine: sa.Engine, store: stores.Client) -> int:
-    return sum(
-        aggregates.publish(engine, store, name, "order", EVERYBODY, now=datetime.now(UTC)).values
-        for name in shop.catalog().aggregates
-    )
+    parts = [(name, tenant) for name in shop.catalog().aggregates for tenant in EVERYBODY]
+    return aggregates.publish(engine, store, "order", parts, now=datetime.now(UTC)).values
 
 
 def served(store: stores.Client, name: str, tenant: str) -> codec.AggregateFigures | None:
