@@ -127,7 +127,10 @@ def _compacted(connection: sa.Connection, set_id: int) -> Iterator[dict[Place, B
         after = {place: moved[place].came for place in chunk}
         for row in sql.run(connection, statement, set=set_id, facets=facets, buckets=buckets):
             its = moved[row.facet, row.bucket]
-            after[row.facet, row.bucket] = (BitMap.deserialize(row.bits) - its.went) | its.came
+            rows_ = BitMap.deserialize(row.bits)
+            rows_ -= its.went
+            rows_ |= its.came
+            after[row.facet, row.bucket] = rows_
         yield after
 
 

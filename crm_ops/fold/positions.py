@@ -32,10 +32,17 @@ def moves(change: Change) -> Iterator[tuple[Bucket, Sequence[int], Sequence[int]
         out, into = out + gone, into + come
 
 
+def moved(before: BitMap, went: Sequence[int], came: Sequence[int]) -> BitMap:
+    """A bitmap after rows went out of it and others came; `before` stays as it is."""
+    after = before - BitMap(went)
+    after |= BitMap(came)
+    return after
+
+
 def packed(rows: BitMap) -> bytes:
     """`rows` as they are stored, as small as may be."""
     rows.run_optimize()
     return rows.serialize()
 
 
-__all__ = ["Bucket", "Change", "moves", "of", "packed"]
+__all__ = ["Bucket", "Change", "moved", "moves", "of", "packed"]

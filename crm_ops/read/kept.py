@@ -103,8 +103,7 @@ def moved(held: Held, version: int, changes: Sequence[Change]) -> Held | None:
         facet = change[0]
         after, sizes = dict(places.get(facet, {})), dict(counts.get(facet, {}))
         for bucket, went, came in positions.moves(change):
-            before = after.get(bucket, BitMap())
-            after[bucket] = (before - BitMap(went)) | BitMap(came)
+            after[bucket] = positions.moved(after.get(bucket, BitMap()), went, came)
             sizes[bucket] = sizes.get(bucket, 0) - len(went) + len(came)
             size += 2 * len(came)
             if len(after[bucket]) != sizes[bucket]:
