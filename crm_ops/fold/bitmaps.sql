@@ -133,7 +133,8 @@ ON CONFLICT (set_id, facet, bucket) DO UPDATE SET bits = excluded.bits;
 
 -- name: due
 -- The sets whose changes weigh as much as their rows, which are to be compacted, most first: one,
--- and as many more as have no more than some rows together. Only reads.
+-- and as many more as have no more than some rows together. Not those of another catalog, which are
+-- made anew. Only reads.
 SELECT id, tenant FROM (
     SELECT made.id, made.tenant, made.pending, refresh.counted,
            sum(refresh.counted) OVER (ORDER BY made.pending DESC, made.id) AS together
@@ -141,7 +142,7 @@ SELECT id, tenant FROM (
     JOIN crm_ops.refresh AS refresh
       ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
     WHERE made.entity = %(entity)s AND made.unusable IS NULL
-      AND made.pending > greatest(4096, refresh.counted)
+      AND made.definition = %(definition)s AND made.pending > greatest(4096, refresh.counted)
 ) AS due
 WHERE together - counted = 0 OR together <= %(rows)s
 ORDER BY pending DESC, id;

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from pyroaring import BitMap
 
 from crm_ops.base import sql, statements
-from crm_ops.fold import positions, rows
+from crm_ops.fold import definition, positions, rows
 
 Place = tuple[str, str | None]
 """A facet and its bucket."""
@@ -61,7 +61,10 @@ class Due:
 def due(connection: sa.Connection, counted: rows.Counted) -> list[Due]:
     """The sets to be compacted as they are before a fold."""
     statement = statements.load("crm_ops.fold", "bitmaps.sql")["due"]
-    found = sql.run(connection, statement, entity=counted.name, rows=_ROWS).all()
+    made_with = definition.of(counted, "facets").id
+    found = sql.run(
+        connection, statement, entity=counted.name, definition=made_with, rows=_ROWS
+    ).all()
     return [Due(row.id, row.tenant, counts(connection, counted, row.tenant)) for row in found]
 
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from crm_ops.base import database, sql, statements
+from crm_ops.base import database, sql
 from crm_ops.fold import bit_changes, compaction, refresh, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
@@ -101,13 +101,38 @@ def test_a_set_is_due_once_its_changes_weigh_more_than_its_rows(
     put(engine, [Order(1)])
     settle(engine)
     run(engine, f"UPDATE crm_ops.refresh SET counted = {rows}")
-    statement = statements.load("crm_ops.fold", "bitmaps.sql")["due"]
 
     for weight, expected in ((pending, 0), (pending + 1, 1)):
         run(engine, f"UPDATE crm_ops.bitmap_set SET pending = {weight} WHERE tenant = '1'")
         with database.transaction(engine) as connection:
-            found = sql.run(connection, statement, entity=shop.counted().name, rows=1).all()
+            found = compaction.due(connection, shop.counted())
         assert len(found) == expected
+
+
+def test_bitmaps_of_another_catalog_are_made_anew_not_compacted(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    put(engine, [Order(1, state="new", color="red")])
+    refresh.fold(engine, shop.counted())
+    due(engine)
+    declared = shop.catalog()
+    order = declared.entities["order"]
+    facets = {name: each for name, each in order.facets.items() if name != "color"}
+    fewer = order.model_copy(update={"facets": facets})
+    now = declared.model_copy(update={"entities": {**declared.entities, "order": fewer}})
+    apply(engine, now)
+
+    refresh.fold(engine, shop.counted(now))
+
+    assert caplog.records == []
+    with database.transaction(engine) as connection:
+        sound = sql.run(
+            connection, "SELECT pending = 0 AND unusable IS NULL FROM crm_ops.bitmap_set"
+        )
+        assert sound.scalars().all() == [True]
 
 
 def test_bitmaps_are_stored_as_they_are(engine: sa.Engine) -> None:
