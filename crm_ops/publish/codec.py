@@ -16,6 +16,7 @@ FORMAT = 2
 VERSION_DIGITS = 20
 
 
+# Texts and numbers make no cycles: of many the garbage collector need not look at one.
 class Bucket(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One value of a facet and its count; `value` None is NULL, `label` what a person reads."""
 

@@ -89,8 +89,8 @@ def read(
 
 def _named(cut_: Mapping[tuple[str, str], Cut], facet: str) -> set[str]:
     """The buckets of a facet that are shown of any tenant; NULL is told by the catalog."""
-    values = {value for (_, of), each in cut_.items() if of == facet for value in each.values}
-    return {value for value in values if value is not None}
+    shown_ = (each.values for (_, of), each in cut_.items() if of == facet)
+    return {value for values in shown_ for value in values if value is not None}
 
 
 def cut(facet: Facet, values: Sequence[str | None], counts: Sequence[int]) -> Cut:
