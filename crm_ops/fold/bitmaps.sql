@@ -78,11 +78,14 @@ WHERE refresh.kind = 'facets' AND refresh.entity = %(entity)s AND refresh.captur
 ORDER BY refresh.tenant;
 
 -- name: needless
--- The tenants with bitmaps that are small now, or gone. Only reads.
+-- The tenants with bitmaps that are small now, or gone, or too small for those of another catalog to be
+-- made anew: these would be taken for true were that catalog declared again. Only reads.
 SELECT made.tenant FROM crm_ops.bitmap_set AS made
 LEFT JOIN crm_ops.refresh AS refresh
   ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
-WHERE made.entity = %(entity)s AND coalesce(refresh.counted, 0) < %(from_rows)s / 2;
+WHERE made.entity = %(entity)s
+  AND coalesce(refresh.counted, 0)
+      < CASE made.definition WHEN %(definition)s THEN %(from_rows)s / 2 ELSE %(from_rows)s END;
 
 -- name: unsound
 -- The tenants of which a bucket has not as many rows as its count says, or that are in doubt; only

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 from crm_ops.base import database, errors, sql
 from crm_ops.fold import placed, rebuild, refresh, repair, verify
 from tests.fold import shop
-from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
+from tests.fold.capturing import EVERYBODY, apply, assert_exact, changed, run, settle
 from tests.fold.shop import Order
 
 FEW = 4
@@ -195,3 +195,19 @@ def test_nothing_is_folded_where_changes_cannot_be_gathered(engine: sa.Engine) -
 
     assert_exact(engine, rows)
     assert verify.compare(engine, shop.counted(), EVERYBODY).differences == ()
+
+
+def test_bitmaps_of_a_catalog_that_comes_back_are_not_those_of_before(engine: sa.Engine) -> None:
+    """A tenant that was too small for new bitmaps while another catalog held."""
+    first = shop.catalog()
+    put(engine, Order(1), Order(2), Order(3, 2))
+    settle(engine)
+    other = changed({"size": {"kind": "ranges", "column": "size", "bounds": [0.0, 50.0]}})
+    apply(engine, other)
+    run(engine, 'DELETE FROM shop."order lines" WHERE company_id = 2')
+    refresh.fold(engine, shop.counted(other))
+    apply(engine, first)
+
+    refresh.fold(engine, shop.counted())
+
+    assert_exact(engine, [Order(1), Order(2)])
