@@ -22,7 +22,6 @@ REBUILD_MARKER = Relation(SCHEMA, "rebuild_marker")
 BITMAP_SET = Relation(SCHEMA, "bitmap_set")
 BITMAP_POSITION = Relation(SCHEMA, "bitmap_position")
 BITMAP = Relation(SCHEMA, "bitmap")
-BITMAP_COUNT = Relation(SCHEMA, "bitmap_count")
 BITMAP_CHANGE = Relation(SCHEMA, "bitmap_change")
 AUDIT_PARTITION = Relation(SCHEMA, "audit_partition")
 SHARING_EPOCH = Relation(SCHEMA, "sharing_epoch")
@@ -88,7 +87,6 @@ __all__ = [
     "BATCH",
     "BITMAP",
     "BITMAP_CHANGE",
-    "BITMAP_COUNT",
     "BITMAP_POSITION",
     "BITMAP_SET",
     "CAPTURE",

@@ -24,21 +24,30 @@ _FOLDED = f"""
   WHERE made.entity = %(entity)s AND made.definition = %(definition)s AND refresh.captured
     AND refresh.definition = made.definition AND made.unusable IS NULL
 """
-# So many positions or keys are in one row, or those of one bucket: some megabytes, of which a few
+# So many positions or keys are in one row, or those of one facet: some megabytes, of which a few
 # are held at a time. PostgreSQL holds no value of a gigabyte.
 _AT_ONCE = 250_000
+# Of a facet how many rows went out of and came into each of its buckets, and which.
+_POSITIONS = ("went_n", "came_n", "went", "came")
+
+DIGEST = "({n})::bigint * hash_record(ROW({facet}, bucket))"
+"""Of a number by which a bucket changes; the sums of two are equal where all the numbers are."""
 
 
 def gather(counted: rows.Counted) -> str:
-    """Binds `entity` and `definition`; returns rows of (what, sets, names, more, went, came).
+    """Binds `entity` and `definition`; returns rows of (what, sets, names, more, `_POSITIONS`...).
 
     All but `what` are arrays as PostgreSQL writes them, to be given back to it:
 
-    - `changed`: of buckets the facet, the bucket, and the positions that went and that came;
+    - `changed`: of facets the buckets, how many rows went out of each and came into it, and their
+      positions, one bucket's after the other's;
     - `given`: of rows that are new the key and the position;
-    - `taken`: of rows that are gone the key;
-    - `doubted`: sets with a row whose images do not fit to what was known of it: it was there and
-      came, or went and was not, or its key is not its own. They have to be made anew.
+    - `taken`: of rows that are gone the key.
+
+    One row, `digests`, has in `names` a JSON list of [tenant, digest] of all sets: `DIGEST` of what
+    came into their buckets less what went, which is to be that of their counts. It is null where
+    images of some row do not fit to what was known of it: it was there and came, or went and was
+    not, or its key is not its own. Such a set has to be made anew.
     """
     facets = bits.single(counted)
     linked = list(links.of_entity(counted))
@@ -46,10 +55,12 @@ def gather(counted: rows.Counted) -> str:
     changes += [_linked(at, name) for at, (name, _) in enumerate(linked)]
     return f"""
 WITH folded AS MATERIALIZED ({_FOLDED}
+), repeated AS MATERIALIZED (
+{_repeated(counted)}
 ), image AS MATERIALIZED (
 {_images(counted, facets)}
 ), changed AS MATERIALIZED (
-{_paired(len(facets))}
+{_paired(counted, facets)}
 ){"".join(_pairs(counted, linked))}, known AS MATERIALIZED (
   SELECT asked.set_id, found.key, found.position
   FROM (
@@ -78,57 +89,93 @@ WITH folded AS MATERIALIZED ({_FOLDED}
 {_parts()}"""
 
 
+_DOUBTED = """
+    SELECT set_id FROM placed WHERE NOT sound
+    UNION ALL
+    SELECT set_id FROM placed WHERE key IN (SELECT key FROM repeated)
+    GROUP BY set_id, key HAVING count(*) > 1
+    UNION ALL
+    SELECT set_id FROM change WHERE unplaced
+  """
+
+
 def _parts() -> str:
     """What was gathered, as rows that are not too large."""
+    positions = ", ".join(f"array_agg({name}::text)::text AS {name}" for name in _POSITIONS)
+    nothing = ", ''" * len(_POSITIONS)
     return f"""\
 SELECT 'changed' AS what, array_agg(set_id)::text AS sets, array_agg(facet)::text AS names,
-       array_agg(bucket)::text AS more, array_agg(went::text)::text AS went,
-       array_agg(came::text)::text AS came
+       array_agg(buckets::text)::text AS more, {positions}
 FROM (
-  SELECT *, sum(cardinality(went) + cardinality(came)) OVER (ROWS UNBOUNDED PRECEDING)
-            / {_AT_ONCE} AS part
-  FROM change
+  SELECT *, sum(positions) OVER (ROWS UNBOUNDED PRECEDING)::bigint / {_AT_ONCE} AS part FROM change
 ) AS parts GROUP BY part
 UNION ALL
-SELECT 'given', array_agg(set_id)::text, array_agg(key)::text, array_agg(position)::text, '', ''
+SELECT 'given', array_agg(set_id)::text, array_agg(key)::text, array_agg(position)::text{nothing}
 FROM (SELECT *, row_number() OVER () / {_AT_ONCE} AS part FROM fresh) AS parts GROUP BY part
 UNION ALL
-SELECT 'taken', array_agg(set_id)::text, array_agg(key)::text, '', '', ''
+SELECT 'taken', array_agg(set_id)::text, array_agg(key)::text, ''{nothing}
 FROM (
   SELECT set_id, key, row_number() OVER () / {_AT_ONCE} AS part FROM placed WHERE came IS NULL
 ) AS parts GROUP BY part
 UNION ALL
-SELECT 'doubted', array_agg(set_id)::text, '', '', '', ''
+SELECT 'digests', '', json_agg(json_build_array(tenant, digest::text))::text, ''{nothing}
 FROM (
-  SELECT set_id FROM placed GROUP BY set_id
-  HAVING NOT bool_and(sound) OR count(*) <> count(DISTINCT position)
-  UNION SELECT set_id FROM change
-  WHERE array_position(came, NULL) IS NOT NULL OR array_position(went, NULL) IS NOT NULL
-) AS doubted HAVING count(*) > 0
+  SELECT tenant, CASE WHEN set_id NOT IN ({_DOUBTED}) THEN coalesce(sum(digest), 0) END AS digest
+  FROM folded LEFT JOIN change USING (set_id) GROUP BY set_id, tenant
+) AS summed HAVING count(*) > 0
 """
 
 
+def _repeated(counted: rows.Counted) -> str:
+    """The keys with more than one image of a kind; most rows change once between two folds."""
+    return f"""
+  SELECT key FROM (
+    SELECT {bits.row_key(counted)} AS key, r.{sql.identifier(SIGN)} AS sign
+    FROM {logs.relation(counted.name).quoted} AS r
+  ) AS logged GROUP BY key, sign HAVING count(*) > 1"""
+
+
+def _logged(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
+    """The images of the sets' rows: their keys, and what the facets' are made from (f0, f1...)."""
+    values = "".join(f", {split.value} AS f{at}" for at, split in enumerate(facets))
+    return f"""
+    SELECT set_id, logged.*
+    FROM (
+      SELECT {rows.tenant(counted)} AS tenant, {bits.row_key(counted)} AS key,
+             r.{sql.identifier(SIGN)}::int AS n{values}
+      FROM {logs.relation(counted.name).quoted} AS r
+    ) AS logged JOIN folded USING (tenant)"""
+
+
 def _images(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
-    """The images of rows that do not cancel out, by their keys and the facets' (f0, f1...)."""
-    texts = "".join(f", {split.key} AS f{at}" for at, split in enumerate(facets))
+    """The images of repeated keys that do not cancel out."""
     listed = "".join(f", f{at}" for at in range(len(facets)))
     return f"""
-  SELECT set_id, key{listed}, sum(sign)::int AS n
-  FROM (
-    SELECT {rows.tenant(counted)} AS tenant, {bits.row_key(counted)} AS key,
-           r.{sql.identifier(SIGN)} AS sign{texts}
-    FROM {logs.relation(counted.name).quoted} AS r
-  ) AS logged JOIN folded USING (tenant)
-  GROUP BY set_id, key{listed} HAVING sum(sign) <> 0"""
+  SELECT set_id, key{listed}, sum(n)::int AS n
+  FROM ({_logged(counted, facets)}
+  ) AS logged WHERE key IN (SELECT key FROM repeated)
+  GROUP BY set_id, key{listed} HAVING sum(n) <> 0"""
 
 
-def _paired(facets: int) -> str:
+def _paired(counted: rows.Counted, facets: Sequence[splits.Split]) -> str:
     """Each row as it was (w0, w1...) and is (c0, c1...)."""
-    listed = "".join(f", was.f{at} AS w{at}, now.f{at} AS c{at}" for at in range(facets))
-    return f"""
+    numbers = range(len(facets))
+    listed = "".join(f", was.f{at} AS w{at}, now.f{at} AS c{at}" for at in numbers)
+    values = ["key", *(f"f{at}" for at in numbers)]
+    was, now = (", ".join(f"{each}.{one}" for one in values) for each in ("was", "now"))
+    logged = _logged(counted, facets)
+
+    def pairs(images: str) -> str:
+        return f"""
   SELECT set_id, key, was.n AS went, now.n AS came{listed}
-  FROM (SELECT * FROM image WHERE n < 0) AS was
-  FULL JOIN (SELECT * FROM image WHERE n > 0) AS now USING (set_id, key)"""
+  FROM (SELECT * FROM {images} WHERE n < 0) AS was
+  FULL JOIN (SELECT * FROM {images} WHERE n > 0) AS now USING (set_id, key)"""
+
+    # Two images that are the same are of a row that came and went.
+    return f"""{pairs(f"({logged}) AS logged")}
+  WHERE NOT EXISTS (SELECT FROM repeated WHERE repeated.key = coalesce(was.key, now.key))
+    AND (num_nulls(was.n, now.n) > 0 OR ROW({was}) IS DISTINCT FROM ROW({now}))
+  UNION ALL{pairs("image")}"""
 
 
 def _pairs(counted: rows.Counted, linked: Sequence[tuple[str, LinkFacet]]) -> Iterator[str]:
@@ -156,31 +203,67 @@ _SIDES = (
 
 
 def _all_rows() -> str:
-    return f"""
-  SELECT set_id, '' AS facet, NULL AS bucket, {_SIDES}
-  FROM (
-    SELECT set_id, position, came IS NOT NULL AS there FROM placed
-    WHERE (went IS NULL) <> (came IS NULL)
-  ) AS moved GROUP BY set_id"""
+    return _of_facet(
+        "",
+        f"""
+    SELECT set_id, NULL AS bucket, {_SIDES}
+    FROM (
+      SELECT set_id, position, came IS NOT NULL AS there FROM placed
+      WHERE (went IS NULL) <> (came IS NULL)
+    ) AS moved GROUP BY set_id""",
+    )
 
 
 def _facet(at: int, split: splits.Split) -> str:
-    return f"""
-  SELECT set_id, {sql.literal(split.name)}, {split.text("bucket")}, {_SIDES}
-  FROM placed CROSS JOIN LATERAL (
-    VALUES (w{at}, false, went), (c{at}, true, came)
-  ) AS side (bucket, there, n)
-  WHERE (w{at} IS DISTINCT FROM c{at} OR went IS NULL OR came IS NULL) AND n IS NOT NULL
-  GROUP BY set_id, bucket"""
+    return _of_facet(
+        split.name,
+        f"""
+    SELECT set_id, {split.text("bucket")} AS bucket, {_SIDES}
+    FROM (
+      SELECT set_id, position, went, came,
+             {split.key_of(f"w{at}")} AS was, {split.key_of(f"c{at}")} AS now
+      FROM placed WHERE w{at} IS DISTINCT FROM c{at} OR went IS NULL OR came IS NULL
+      -- Once, not again wherever a key is used.
+      OFFSET 0
+    ) AS moved CROSS JOIN LATERAL (
+      VALUES (was, false, went), (now, true, came)
+    ) AS side (bucket, there, n)
+    WHERE (was IS DISTINCT FROM now OR went IS NULL OR came IS NULL) AND n IS NOT NULL
+    GROUP BY set_id, side.bucket""",
+    )
 
 
 def _linked(at: int, name: str) -> str:
+    return _of_facet(
+        name,
+        f"""
+    SELECT set_id, {splits.clipped("value")} AS bucket, {_SIDES}
+    FROM (
+      SELECT set_id, value, there, coalesce(known.position, fresh.position) AS position
+      FROM link_{at} LEFT JOIN known USING (set_id, key) LEFT JOIN fresh USING (set_id, key)
+    ) AS moved GROUP BY set_id, value""",
+    )
+
+
+def _of_facet(name: str, buckets: str) -> str:
+    """What happened to a facet of each set, from what happened to its buckets."""
+    digest = DIGEST.format(
+        facet=f"{sql.literal(name)}::text", n="cardinality(came) - cardinality(went)"
+    )
     return f"""
-  SELECT set_id, {sql.literal(name)}, {splits.clipped("value")}, {_SIDES}
-  FROM (
-    SELECT set_id, value, there, coalesce(known.position, fresh.position) AS position
-    FROM link_{at} LEFT JOIN known USING (set_id, key) LEFT JOIN fresh USING (set_id, key)
-  ) AS moved GROUP BY set_id, value"""
+  SELECT set_id, {sql.literal(name)} AS facet, array_agg(bucket) AS buckets,
+         array_agg(cardinality(went)) AS went_n, array_agg(cardinality(came)) AS came_n,
+         {_in_one("went")} AS went, {_in_one("came")} AS came,
+         sum(cardinality(went) + cardinality(came)) AS positions, sum({digest}) AS digest,
+         bool_or(num_nulls(array_position(went, NULL), array_position(came, NULL)) < 2) AS unplaced
+  FROM ({buckets}
+  ) AS bucket_change GROUP BY set_id"""
 
 
-__all__ = ["gather"]
+def _in_one(arrays: str) -> str:
+    """Arrays one after the other as one, as PostgreSQL writes it."""
+    listed = f"string_agg(nullif(btrim({arrays}::text, '{{}}'), ''), ',')"
+    return f"'{{' || coalesce({listed}, '') || '}}'"
+
+
+__all__ = ["DIGEST", "gather"]

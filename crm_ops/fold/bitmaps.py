@@ -1,9 +1,9 @@
 """Keeps the bitmaps of large tenants: which rows are in which bucket, as of the figures' moment.
 
 Their changes are gathered from the same log beside the statement that changes the figures, and
-appended in its transaction; a bucket has as many rows as its count says, which is looked at after
-every fold. A tenant without bitmaps is counted by SQL, so that what cannot be kept is left out,
-never wrong.
+appended in its transaction; what they add to each bucket is compared with what was added to its
+count. A tenant without bitmaps is counted by SQL, so that what cannot be kept is left out, never
+wrong.
 """
 
 from __future__ import annotations
@@ -12,32 +12,28 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 
 from crm_ops.base import database, sql, statements
-from crm_ops.fold import bit_changes, compaction, definition, making, recount, rows
-from crm_ops.fold.compaction import Place
+from crm_ops.fold import bit_changes, definition, making, planning, recount, rows
+from crm_ops.fold.compaction import EVERYTHING, Place
 
 _log = logging.getLogger(__name__)
-
-EVERYTHING: Place = ("", None)
-
 
 Gathered = Iterable[Mapping[str, Any]]
 """What a batch of changes does to bitmaps, as `bit_changes.gather` returns it; a part at a time."""
 
 
-@dataclass(frozen=True)
-class Appended:
-    """The sets that changed, and, as PostgreSQL writes an array, those in doubt."""
+Digests = Mapping[str, str | None]
+"""By tenant the digest of what was added to its buckets, as in fold/bit_changes.py; None where some
+row does not fit to what was known of it."""
 
-    sets: tuple[int, ...] = ()
-    doubted: str = "{}"
+_digests = msgspec.json.Decoder(list[tuple[str, str | None]]).decode
 
 
 @contextmanager
@@ -53,56 +49,68 @@ def gathering(connection: sa.Connection, counted: rows.Counted) -> Iterator[Call
         coming = thread.submit(_gather, other, counted)
         if other is connection:
             coming.result()
-        yield coming.result
+        try:
+            yield lambda: _parts(*coming.result())
+        finally:
+            # After an error of the fold nobody has read it.
+            if coming.exception() is None:
+                coming.result()[0].close()
 
 
-def _gather(connection: sa.Connection, counted: rows.Counted) -> Gathered:
+def _gather(
+    connection: sa.Connection, counted: rows.Counted
+) -> tuple[sa.CursorResult[Any], Sequence[sa.Row[Any]]]:
+    """What was found, of which the first part is read: with it all are made."""
     recount.prepare(connection, counted)
-    found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted))
-    # With the first part all are made; the others wait in the server.
-    first = found.fetchmany(1)
+    with planning.hashed(connection):
+        found = sql.stream(connection, bit_changes.gather(counted), **_bound(counted))
+        return found, found.fetchmany(1)
+
+
+def _parts(found: sa.CursorResult[Any], first: Sequence[sa.Row[Any]]) -> Gathered:
+    """All of it; the others wait in the server."""
     return (row._asdict() for row in chain(first, found))
 
 
-def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) -> Appended:
+def append(connection: sa.Connection, gathered: Gathered, *, as_of: datetime) -> Digests:
     """Write what was gathered."""
-    sets: set[int] = set()
-    doubted = "{}"
+    digests: Digests = {}
     for row in gathered:
-        if row["what"] == "doubted":
-            doubted = row["sets"]
-            continue
-        written = sql.run(connection, _load()[row["what"]], row, as_of=as_of)
-        if row["what"] == "changed":
-            sets.update(written.scalars())
-    return Appended(tuple(sets), doubted)
+        if row["what"] == "digests":
+            digests = dict(_digests(row["names"]))
+        else:
+            sql.run(connection, _load()[row["what"]], row, as_of=as_of)
+    return digests
+
+
+def differing(bits: Digests, counts: Digests) -> list[str]:
+    """The tenants with bitmaps to which was added otherwise than to their counts."""
+    return [tenant for tenant, digest in bits.items() if digest != counts.get(tenant, "0")]
 
 
 def settle(
-    connection: sa.Connection, counted: rows.Counted, changed: Appended, *, as_of: datetime
+    connection: sa.Connection, counted: rows.Counted, unsound: Sequence[str], *, as_of: datetime
 ) -> None:
-    """After the figures: make what is missing, and anew what is not sound; compact what is due."""
+    """After the figures: make the bitmaps that are missing, and anew those of tenants `unsound`."""
     load, bound = _load(), _bound(counted)
     needless = list(sql.run(connection, load["needless"], bound).scalars())
     drop(connection, counted, needless)
     wanted = sql.run(connection, load["wanted"], bound).all()
     drop(connection, counted, [row.tenant for row in wanted if row.sparse])
     making.make(connection, counted, [row.tenant for row in wanted], as_of=as_of)
-    facets = ["", *counted.entity.facets]
-    sets = list(changed.sets)
-    unsound = sql.run(
-        connection, load["unsound"], sets=sets, doubted=changed.doubted, facets=facets
-    )
-    again = list(unsound.scalars()) if sets else []
-    again += compaction.compact(connection, counted)
-    for tenant in sorted(set(again)):
+    again: set[str] = set()
+    if unsound:
+        # Those that are still searched with.
+        sets = sql.run(connection, load["sets"], bound, tenants=list(unsound))
+        again = {row.tenant for row in sets}
+    for tenant in sorted(again):
         _log.error(
             "bitmaps of %s of tenant %s are not as the counts and are made anew",
             counted.name,
             tenant,
             extra={"action": "repair", "entity": counted.name, "tenant": tenant},
         )
-    making.make(connection, counted, sorted(set(again)), as_of=as_of)
+    making.make(connection, counted, sorted(again), as_of=as_of)
 
 
 def anew(
@@ -135,11 +143,12 @@ def _load() -> Mapping[str, str]:
 
 __all__ = [
     "EVERYTHING",
-    "Appended",
+    "Digests",
     "Gathered",
     "Place",
     "anew",
     "append",
+    "differing",
     "drop",
     "gathering",
     "settle",

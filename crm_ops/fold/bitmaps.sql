@@ -24,35 +24,30 @@ USING unnest(%(sets)s::bigint[], %(names)s::text[]) AS gone (set_id, key)
 WHERE known.set_id = gone.set_id AND known.key = gone.key;
 
 -- name: changed
--- Appends to buckets which rows went and came; a change weighs 16 beside them. Returns the sets.
+-- Appends to facets which rows went out of buckets and came into them; a bucket weighs as much as four
+-- rows. Returns the sets.
 WITH change AS MATERIALIZED (
-    SELECT set_id, facet, bucket, went::integer[], came::integer[]
-    FROM unnest(%(sets)s::bigint[], %(names)s::text[], %(more)s::text[], %(went)s::text[],
-                %(came)s::text[]) AS change (set_id, facet, bucket, went, came)
-), counted AS (
-    INSERT INTO crm_ops.bitmap_count AS stored (set_id, facet, bucket, n)
-    SELECT set_id, facet, bucket, cardinality(came) - cardinality(went) FROM change
-    ON CONFLICT (set_id, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
-    RETURNING set_id, facet, bucket, n
+    SELECT set_id, facet, buckets::text[], went_n::integer[], came_n::integer[], went::integer[],
+           came::integer[]
+    FROM unnest(%(sets)s::bigint[], %(names)s::text[], %(more)s::text[], %(went_n)s::text[],
+                %(came_n)s::text[], %(went)s::text[], %(came)s::text[])
+      AS change (set_id, facet, buckets, went_n, came_n, went, came)
 ), moved AS (
     UPDATE crm_ops.bitmap_set AS made
     SET version = greatest((extract(epoch FROM %(as_of)s::timestamptz) * 1000000)::bigint,
                            made.version + 1),
         as_of = %(as_of)s, pending = made.pending + found.weight
     FROM (
-        SELECT set_id, sum(16 + cardinality(came) + cardinality(went)) AS weight
+        SELECT set_id,
+               sum(4 * cardinality(buckets) + cardinality(came) + cardinality(went)) AS weight
         FROM change GROUP BY set_id
     ) AS found
     WHERE made.id = found.set_id RETURNING made.id, made.version
 ), appended AS (
-    INSERT INTO crm_ops.bitmap_change (set_id, version, facet, bucket, n, went, came)
-    SELECT moved.id, moved.version, facet, change.bucket, counted.n, went, came
-    FROM change
-    JOIN counted USING (set_id, facet)
-    JOIN moved ON moved.id = set_id
-    -- Equal, where NULL equals NULL, in a form that can be hashed.
-    WHERE coalesce(change.bucket, '') = coalesce(counted.bucket, '')
-      AND (change.bucket IS NULL) = (counted.bucket IS NULL)
+    INSERT INTO crm_ops.bitmap_change
+        (set_id, version, facet, buckets, went_n, came_n, went, came)
+    SELECT set_id, version, facet, buckets, went_n, came_n, went, came
+    FROM change JOIN moved ON moved.id = set_id
 )
 SELECT id FROM moved;
 
@@ -87,23 +82,10 @@ WHERE made.entity = %(entity)s
   AND coalesce(refresh.counted, 0)
       < CASE made.definition WHEN %(definition)s THEN %(from_rows)s / 2 ELSE %(from_rows)s END;
 
--- name: unsound
--- The tenants of which a bucket has not as many rows as its count says, or that are in doubt; only
--- reads.
-SELECT made.tenant
-FROM crm_ops.bitmap_set AS made
-JOIN crm_ops.refresh AS refresh
-  ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
- AND refresh.captured
-WHERE made.id = ANY(%(sets)s::bigint[]) AND (made.id = ANY(%(doubted)s::bigint[]) OR EXISTS (
-    SELECT FROM (
-        SELECT facet, bucket, n FROM crm_ops.facet_count AS stored
-        WHERE stored.entity = made.entity AND stored.tenant = made.tenant AND stored.n <> 0
-          AND stored.facet = ANY(%(facets)s::text[])
-        UNION ALL
-        SELECT facet, bucket, n FROM crm_ops.bitmap_count WHERE set_id = made.id AND n <> 0
-    ) AS both_sides
-    GROUP BY facet, bucket HAVING count(*) <> 2 OR min(n) <> max(n)));
+-- name: counts
+-- How many rows of a tenant each bucket has; only reads.
+SELECT facet, bucket, n FROM crm_ops.facet_count
+WHERE entity = %(entity)s AND tenant = %(tenant)s AND facet = ANY(%(facets)s::text[]) AND n <> 0;
 
 -- name: begin
 -- Begins the sets of some tenants, or new versions of those that are there; their bitmaps are written
@@ -125,22 +107,15 @@ RETURNING id, tenant;
 -- Forgets which rows the buckets of sets hold, but not the rows' positions.
 WITH changes AS (
     DELETE FROM crm_ops.bitmap_change WHERE set_id = ANY(%(sets)s::bigint[])
-), counts AS (
-    DELETE FROM crm_ops.bitmap_count WHERE set_id = ANY(%(sets)s::bigint[])
 )
 DELETE FROM crm_ops.bitmap WHERE set_id = ANY(%(sets)s::bigint[]);
 
 -- name: fill
--- Writes bitmaps of a facet of sets that were cleared, and how many rows each has.
-WITH given AS (
-    SELECT * FROM unnest(%(sets)s::bigint[], %(buckets)s::text[], %(ns)s::bigint[],
-                         %(bits)s::bytea[]) AS given (set_id, bucket, n, bits)
-), counts AS (
-    INSERT INTO crm_ops.bitmap_count (set_id, facet, bucket, n)
-    SELECT set_id, %(facet)s, bucket, n FROM given
-)
+-- Writes bitmaps of a facet of sets that were cleared.
 INSERT INTO crm_ops.bitmap (set_id, facet, bucket, bits)
-SELECT set_id, %(facet)s, bucket, bits FROM given;
+SELECT set_id, %(facet)s, bucket, bits
+FROM unnest(%(sets)s::bigint[], %(buckets)s::text[], %(bits)s::bytea[])
+  AS given (set_id, bucket, bits);
 
 -- name: write
 -- Writes bitmaps whole, and deletes those that are NULL; safe to repeat. They are bound as bytes
@@ -161,7 +136,8 @@ ON CONFLICT (set_id, facet, bucket) DO UPDATE SET bits = excluded.bits;
 
 -- name: due
 -- The sets whose changes weigh as much as their rows, which are to be compacted, most first: one,
--- and as many more as have no more than some rows together. Only reads.
+-- and as many more as have no more than some rows together. Not those of another catalog, which are
+-- made anew. Only reads.
 SELECT id, tenant FROM (
     SELECT made.id, made.tenant, made.pending, refresh.counted,
            sum(refresh.counted) OVER (ORDER BY made.pending DESC, made.id) AS together
@@ -169,27 +145,27 @@ SELECT id, tenant FROM (
     JOIN crm_ops.refresh AS refresh
       ON refresh.kind = 'facets' AND refresh.entity = made.entity AND refresh.tenant = made.tenant
     WHERE made.entity = %(entity)s AND made.unusable IS NULL
-      AND made.pending > greatest(4096, refresh.counted)
+      AND made.definition = %(definition)s AND made.pending > greatest(4096, refresh.counted)
 ) AS due
 WHERE together - counted = 0 OR together <= %(rows)s
 ORDER BY pending DESC, id;
 
 -- name: behind
--- The bitmaps of a set that changed since they were written, what happened to each in its order, and
--- how many rows it has after; only reads.
-SELECT changed.facet, changed.bucket, stored.bits, changed.moves, changed.n
-FROM (
-    SELECT facet, bucket, json_agg(json_build_array(went, came) ORDER BY change.version) AS moves,
-           (array_agg(n ORDER BY change.version DESC))[1] AS n
-    FROM crm_ops.bitmap_change AS change
-    JOIN crm_ops.bitmap_set AS made ON made.id = change.set_id
-    WHERE made.id = %(set)s AND change.version > made.compacted
-    GROUP BY facet, bucket
-) AS changed
-LEFT JOIN crm_ops.bitmap AS stored
-  ON stored.set_id = %(set)s AND stored.facet = changed.facet
- AND coalesce(stored.bucket, '') = coalesce(changed.bucket, '')
- AND (stored.bucket IS NULL) = (changed.bucket IS NULL);
+-- What happened to a set since its bitmaps were written, in its order; only reads.
+SELECT facet, json_build_array(facet, buckets, went_n, came_n, went, came)::text AS change
+FROM crm_ops.bitmap_change AS change
+JOIN crm_ops.bitmap_set AS made ON made.id = change.set_id
+WHERE made.id = %(set)s AND change.version > made.compacted
+ORDER BY change.version;
+
+-- name: stored
+-- Some bitmaps of a set as they were written; only reads.
+SELECT facet, bucket, bits
+FROM crm_ops.bitmap AS stored
+JOIN unnest(%(facets)s::text[], %(buckets)s::text[]) AS wanted (of, at)
+  ON stored.facet = of AND coalesce(stored.bucket, '') = coalesce(at, '')
+ AND (stored.bucket IS NULL) = (at IS NULL)
+WHERE stored.set_id = %(set)s;
 
 -- name: compacted
 -- Notes that a set's changes are in its bitmaps, and forgets those that were before.
@@ -223,16 +199,16 @@ WITH gone AS (
     WHERE entity = %(entity)s AND tenant = ANY(%(tenants)s::text[]) RETURNING id
 ), positions AS (
     DELETE FROM crm_ops.bitmap_position USING gone WHERE set_id = gone.id
-), counts AS (
-    DELETE FROM crm_ops.bitmap_count USING gone WHERE set_id = gone.id
 ), changes AS (
     DELETE FROM crm_ops.bitmap_change USING gone WHERE set_id = gone.id
 )
 DELETE FROM crm_ops.bitmap USING gone WHERE set_id = gone.id;
 
 -- name: give_up
--- Says why a set has no bitmaps, and forgets its rows' positions.
+-- Says why a set has no bitmaps, and forgets its rows.
 WITH told AS (
     UPDATE crm_ops.bitmap_set SET unusable = %(reason)s WHERE id = %(set)s
+), bitmaps AS (
+    DELETE FROM crm_ops.bitmap WHERE set_id = %(set)s
 )
 DELETE FROM crm_ops.bitmap_position WHERE set_id = %(set)s;

@@ -20,7 +20,16 @@ import sqlalchemy as sa
 from crm_ops.base import sql, statements
 from crm_ops.catalog.facets import LinkFacet
 from crm_ops.changes.state import State
-from crm_ops.fold import bitmaps, definition, groups, planning, recount, rows, statement
+from crm_ops.fold import (
+    bitmaps,
+    compaction,
+    definition,
+    groups,
+    planning,
+    recount,
+    rows,
+    statement,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +56,7 @@ def within(
 ) -> Drained:
     """Fold what the snapshot shows of the log; `connection` holds the entity's exclusive lock."""
     with bitmaps.gathering(connection, counted) as gathered:
+        due = compaction.due(connection, counted)
         # A log that was just emptied is taken for empty: what is in it is joined, not looped over.
         with planning.hashed(connection):
             row = sql.run(
@@ -59,9 +69,11 @@ def within(
         touched = sorted({*row.facets, *(tenant for tenant, _ in row.aggregates)})
         _sweep(connection, counted, row)
         found = _impossible(connection, counted, row)
-        moved = bitmaps.append(connection, gathered(), as_of=as_of)
+        unsound = compaction.compact(connection, due)
+        digests = bitmaps.append(connection, gathered(), as_of=as_of)
+    unsound += bitmaps.differing(digests, dict(row.digests))
     load = statements.load("crm_ops.fold")
-    bitmaps.settle(connection, counted, moved, as_of=as_of)
+    bitmaps.settle(connection, counted, unsound, as_of=as_of)
     sql.run(connection, load["set_moment"], entity=counted.name, as_of=as_of)
     repairs = tuple(tenant for tenant, impossible in found.items() if impossible)
     written = row.counts + row.figures

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 from pyroaring import BitMap
 
-Move = tuple[Sequence[int], Sequence[int]]
-"""The positions of the rows that went out of a bucket, then of those that came into it."""
+Bucket = str | None
+
+Change = tuple[str, Sequence[Bucket], Sequence[int], Sequence[int], Sequence[int], Sequence[int]]
+"""A facet, its buckets, how many rows went out of each and how many came into it, and the positions
+of those that went and of those that came, one bucket's after the other's."""
 
 
 def of(sent: bytes | None) -> BitMap:
@@ -20,12 +23,19 @@ def of(sent: bytes | None) -> BitMap:
     return BitMap(numbers)
 
 
-def moved(before: BitMap, moves: Iterable[Move]) -> BitMap:
-    """A bitmap after `moves`, one after the other; `before` stays as it is."""
-    after = before.copy()
-    for went, came in moves:
-        after -= BitMap(went)
-        after |= BitMap(came)
+def moves(change: Change) -> Iterator[tuple[Bucket, Sequence[int], Sequence[int]]]:
+    """What happened to each bucket: the positions that went out of it, then those that came."""
+    _, buckets, went_n, came_n, went, came = change
+    out = into = 0
+    for bucket, gone, come in zip(buckets, went_n, came_n, strict=True):
+        yield bucket, went[out : out + gone], came[into : into + come]
+        out, into = out + gone, into + come
+
+
+def moved(before: BitMap, went: Sequence[int], came: Sequence[int]) -> BitMap:
+    """A bitmap after rows went out of it and others came; `before` stays as it is."""
+    after = before - BitMap(went)
+    after |= BitMap(came)
     return after
 
 
@@ -35,4 +45,4 @@ def packed(rows: BitMap) -> bytes:
     return rows.serialize()
 
 
-__all__ = ["Move", "moved", "of", "packed"]
+__all__ = ["Bucket", "Change", "moved", "moves", "of", "packed"]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 
 from crm_ops.base import database, errors, sql
-from crm_ops.base.names import AGGREGATE, BITMAP_COUNT, BITMAP_SET, FACET_COUNT, REFRESH
+from crm_ops.base.names import AGGREGATE, BITMAP_SET, FACET_COUNT, REFRESH
 from crm_ops.catalog.entities import ColumnTenancy
 from crm_ops.changes import state as changes
 from crm_ops.changes.state import State
@@ -95,9 +95,7 @@ def _each_group(
 
 def _analyze(engine: sa.Engine) -> None:
     """Have the tables of figures looked at, as autovacuum will later; not where it is at it."""
-    tables = ", ".join(
-        each.quoted for each in (REFRESH, FACET_COUNT, AGGREGATE, BITMAP_SET, BITMAP_COUNT)
-    )
+    tables = ", ".join(each.quoted for each in (REFRESH, FACET_COUNT, AGGREGATE, BITMAP_SET))
     with database.autocommit(engine) as connection:
         sql.run(connection, f"ANALYZE (SKIP_LOCKED) {tables}")
 

@@ -31,15 +31,15 @@ def figures(engine: sa.Engine, counted: rows.Counted, differences: Sequence[Diff
             # Other parts of the same tenants stay as they are, and must be as of this moment, too.
             drain.within(connection, counted, state, as_of=as_of)
             whole = refresh.captured(connection, counted)
-            of_bits = {each.tenant for each in differences if each.place == "bitmaps"}
-            bitmaps.anew(connection, counted, sorted(of_bits & whole), as_of=as_of)
+            of_bits = {each.tenant for each in differences if each.place == "bitmaps"} & whole
             for kind, names, tenants in _alike(differences):
                 sound = [tenant for tenant in tenants if tenant in whole]
                 recount.within(
                     connection, counted, kind, sound, as_of=as_of, captured=True, only=names
                 )
-                if kind == "facets":
-                    bitmaps.anew(connection, counted, sound, as_of=as_of)
+                of_bits |= set(sound) if kind == "facets" else set()
+            # After the counts, which they are compared with.
+            bitmaps.anew(connection, counted, sorted(of_bits), as_of=as_of)
         except recount.TooMany as error:
             raise errors.TenantsFailed(error.failures) from error
     return True

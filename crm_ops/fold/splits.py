@@ -43,14 +43,25 @@ _FORMATS = {
 class Split:
     """A facet's or dimension's SQL.
 
-    `key` is an expression over the row `r`; `text(column)` names the bucket of a key held in
-    `column`. Where a bucket is one value of a column, that is `value_of`.
+    `key` is an expression over the row `r`; it is made from `value`, another, of which equals have
+    equal keys. `text(column)` names the bucket of a key held in `column`. Where a bucket is one
+    value of a column, that is `value_of`.
     """
 
     name: str
-    key: str
+    value: str
+    key_template: str
     template: str
     value_of: str | None = None
+
+    @property
+    def key(self) -> str:
+        """The key as SQL."""
+        return self.key_of(self.value)
+
+    def key_of(self, value: str) -> str:
+        """The key as SQL, from the SQL of a column that holds what it is made from."""
+        return self.key_template.replace("{value}", value)
 
     def text(self, column: str) -> str:
         """The bucket's name as SQL, from the SQL of a column that holds the key."""
@@ -61,16 +72,17 @@ def make(name: str, facet: SingleValued, types: Mapping[str, str], time_zone: st
     """The SQL of one facet, given the types of the table's columns and the catalog's time zone."""
     match facet:
         case RangesFacet():
-            return Split(name, _range(facet), _range_label(facet))
+            return Split(name, _row(facet.column), _range(facet), _range_label(facet))
         case DateFacet():
-            return Split(name, _date(facet, types, time_zone), _date_label(facet))
+            key = _date(facet, types[facet.column], time_zone)
+            return Split(name, _row(facet.column), key, _date_label(facet))
         case JsonFacet():
             path = ", ".join(sql.literal(step) for step in facet.path)
             value = f"({_row(facet.column)} #>> ARRAY[{path}]::text[])"
-            return Split(name, value, clipped("{key}"))
+            return Split(name, value, "{value}", clipped("{key}"))
         case ColumnFacet() | LookupFacet():
             value = value_text(_row(facet.column), types[facet.column])
-            return Split(name, value, clipped("{key}"), facet.column)
+            return Split(name, value, "{value}", clipped("{key}"), facet.column)
 
 
 def value_text(column: str, type_name: str) -> str:
@@ -99,7 +111,7 @@ def _row(column: str) -> str:
 
 def _range(facet: RangesFacet) -> str:
     bounds = ", ".join(f"{bound:f}" for bound in facet.bounds)
-    return f"width_bucket({_row(facet.column)}::numeric, ARRAY[{bounds}]::numeric[])"
+    return f"width_bucket({{value}}::numeric, ARRAY[{bounds}]::numeric[])"
 
 
 def _range_label(facet: RangesFacet) -> str:
@@ -107,18 +119,17 @@ def _range_label(facet: RangesFacet) -> str:
     return f"(ARRAY[{labels}])[{{key}} + 1]"
 
 
-def _date(facet: DateFacet, types: Mapping[str, str], time_zone: str) -> str:
-    column, type_name = _row(facet.column), types[facet.column]
+def _date(facet: DateFacet, type_name: str, time_zone: str) -> str:
     if type_name.endswith("with time zone"):
-        local = f"{column} AT TIME ZONE {sql.literal(facet.time_zone or time_zone)}"
+        local = f"{{value}} AT TIME ZONE {sql.literal(facet.time_zone or time_zone)}"
     elif type_name == "date" or type_name.endswith("without time zone"):
-        local = f"{column}::timestamp"
+        local = "{value}::timestamp"
     else:
         raise errors.DataError(
             f"column {facet.column} is {type_name}; a date facet needs date or timestamp"
         )
     return (
-        f"CASE WHEN {column} >= '{_LAST_DAY}' THEN 'infinity' WHEN {column} < '{_FIRST_DAY}'"
+        f"CASE WHEN {{value}} >= '{_LAST_DAY}' THEN 'infinity' WHEN {{value}} < '{_FIRST_DAY}'"
         f" THEN '-infinity' ELSE date_trunc('{facet.bucket}', {local}) END"
     )
 

@@ -10,14 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from crm_ops.base import sql
-from crm_ops.base.names import AGGREGATE, FACET_COUNT, REFRESH
+from crm_ops.base.names import AGGREGATE, BITMAP_SET, FACET_COUNT, REFRESH
 from crm_ops.changes.logs import Log
-from crm_ops.fold import aggregates, extremes, facets, notes, rows
+from crm_ops.fold import aggregates, bit_changes, extremes, facets, notes, rows
 
 _OF_FACETS = {
     "counts": "(SELECT count(*) FROM facet_kept)",
     "facets": "ARRAY(SELECT tenant FROM facets_moved)",
     "emptied": "ARRAY(SELECT DISTINCT tenant FROM facet_kept WHERE n = 0)",
+    "digests": "(SELECT coalesce(json_agg(json_build_array(tenant, digest::text)), '[]')"
+    " FROM facets_digested)",
 }
 _OF_AGGREGATES = {
     "figures": "(SELECT count(*) FROM aggregate_kept)",
@@ -37,7 +39,9 @@ def fold(counted: rows.Counted, logs: Sequence[Log]) -> str:
     `changes` are the log rows taken; `counts` and `figures` how many were changed; `facets` the
     tenants whose counts changed, `aggregates` the list of [tenant, aggregates] whose figures did;
     `emptied` the tenants with a count, `gone` the list of [aggregate, tenant] with a group, that is
-    zero now; `lost` the list of groups, as in fold/groups.py, to be counted anew.
+    zero now; `lost` the list of groups, as in fold/groups.py, to be counted anew; `digests` the
+    list of [tenant, digest] of what was added to counts where there are bitmaps, as in
+    fold/bit_changes.py.
     """
     names = [f"taken_{at}" for at in range(len(logs))]
     taken = ", ".join(
@@ -67,6 +71,10 @@ def _facets(counted: rows.Counted, gained: str) -> str:
   SELECT %(entity)s, tenant, facet, bucket, n {changed} AND {_known("facets")}
   ON CONFLICT (entity, tenant, facet, bucket) DO UPDATE SET n = stored.n + excluded.n
   RETURNING tenant, n
+), facets_digested AS (
+  SELECT tenant, sum({bit_changes.DIGEST.format(facet="facet", n="n")}) AS digest {changed}
+    AND tenant IN (SELECT tenant FROM {BITMAP_SET.quoted} WHERE entity = %(entity)s)
+  GROUP BY tenant
 ), facets_moved AS (
 {notes.moved("facets", gained, touched)}
 )"""

@@ -89,8 +89,6 @@ WITH refreshed AS (
     DELETE FROM crm_ops.bitmap_position USING sets WHERE set_id = sets.id
 ), bitmaps AS (
     DELETE FROM crm_ops.bitmap USING sets WHERE set_id = sets.id
-), bitmap_counts AS (
-    DELETE FROM crm_ops.bitmap_count USING sets WHERE set_id = sets.id
 ), bitmap_changes AS (
     DELETE FROM crm_ops.bitmap_change USING sets WHERE set_id = sets.id
 )

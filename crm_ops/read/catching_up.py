@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from crm_ops.base.names import (
     BITMAP,
     BITMAP_CHANGE,
-    BITMAP_COUNT,
     BITMAP_SET,
+    FACET_COUNT,
     MOMENT,
     REFRESH,
 )
@@ -35,28 +35,27 @@ def statement(
 
     `caught_up` says that `changes` bring what is known up to date. Where they do not, as nothing is
     known, or nothing of this set in a version that it had of late, `whole` has all bitmaps as they
-    were written, and `changes` what happened since.
+    were written, `changes` what happened since, and `sizes` how many rows each bucket has after.
     """
     return Condition(
         f"""
 SELECT made.id AS set_id, made.version, greatest(made.as_of, moment.as_of) AS as_of, caught_up,
        CASE WHEN NOT caught_up OR made.version <> %(known_version)s THEN (
-         SELECT json_agg(json_build_array(facet, bucket, n, went, came) ORDER BY version)
+         SELECT json_agg(
+             json_build_array(facet, buckets, went_n, came_n, went, came) ORDER BY version)
          FROM {BITMAP_CHANGE.quoted} AS change
          WHERE change.set_id = made.id
            AND change.version > CASE WHEN caught_up THEN %(known_version)s ELSE made.compacted END
        ) END AS changes,
        CASE WHEN NOT caught_up THEN (
-         SELECT json_agg(
-             json_build_array(stored.facet, stored.bucket, counted.n, encode(bits, 'hex'))
-             ORDER BY counted.n DESC)
-         FROM {BITMAP.quoted} AS stored
-         JOIN {BITMAP_COUNT.quoted} AS counted
-           ON counted.set_id = made.id AND counted.facet = stored.facet
-          AND coalesce(counted.bucket, '') = coalesce(stored.bucket, '')
-          AND (counted.bucket IS NULL) = (stored.bucket IS NULL)
-         WHERE stored.set_id = made.id
+         SELECT json_agg(json_build_array(facet, bucket, encode(bits, 'hex')))
+         FROM {BITMAP.quoted} AS stored WHERE stored.set_id = made.id
        ) END AS whole,
+       CASE WHEN NOT caught_up THEN (
+         SELECT json_agg(json_build_array(facet, bucket, n)) FROM {FACET_COUNT.quoted} AS counted
+         WHERE counted.entity = made.entity AND counted.tenant = made.tenant AND n <> 0
+           AND counted.facet = ANY(%(all_facets)s::text[])
+       ) END AS sizes,
        {", ".join(f"{text} AS {name}" for name, text in more.items())}
 FROM (VALUES (true)) AS always
 LEFT JOIN (
@@ -85,6 +84,7 @@ CROSS JOIN LATERAL (
             "stored_entity": question.layout.counted.name,
             "stored_tenant": question.tenant,
             "made_with": question.layout.made_with["facets"],
+            "all_facets": ["", *question.layout.entity.facets],
         },
     )
 
@@ -102,8 +102,9 @@ def newest(
     else:
         facets = question.layout.entity.facets
         single = [name for name, each in facets.items() if not isinstance(each, LinkFacet)]
-        found = kept.whole(row.set_id, row.version, whole, changes, single)
-    what = f"bitmaps: {len(whole):,} read, {len(changes):,} changes"
+        found = kept.whole(row.set_id, row.version, whole, changes, row.sizes or (), single)
+    changed = sum(len(buckets) for _, buckets, *_ in changes)
+    what = f"bitmaps: {len(whole):,} read, {changed:,} changes"
     if found is None:
         what = f"{what}; they are given up, their rows are not as many as were counted"
     steps.append(Step("process", what, since(began)))

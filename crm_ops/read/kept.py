@@ -15,6 +15,7 @@ from threading import Lock
 from pyroaring import BitMap
 
 from crm_ops.fold import positions
+from crm_ops.fold.positions import Change
 from crm_ops.read import codes
 from crm_ops.read.codes import Codes
 from crm_ops.read.remembered import Labels, Remembered
@@ -29,9 +30,6 @@ Places = Mapping[str, Mapping[str | None, BitMap]]
 
 Counts = Mapping[str, Mapping[str | None, int]]
 """Facet -> bucket -> how many rows it has."""
-
-Change = tuple[str, str | None, int, Sequence[int], Sequence[int]]
-"""Facet, bucket, how many rows are in it after, and the positions of those that went and came."""
 
 
 @dataclass(frozen=True)
@@ -68,67 +66,66 @@ class Held:
 def whole(
     set_id: int,
     version: int,
-    bitmaps: Iterable[tuple[str, str | None, int, str]],
+    bitmaps: Iterable[tuple[str, str | None, str]],
     changes: Sequence[Change],
+    counted: Iterable[tuple[str, str | None, int]],
     single: Collection[str],
 ) -> Held | None:
     """A set at `version`: its bitmaps as they were written, and what happened since.
 
-    A bitmap is (facet, bucket, how many rows are in it at `version`, hexadecimal digits). None
-    where one has not as many rows. Of a `single` facet each row has one bucket.
+    A bitmap is (facet, bucket, hexadecimal digits). None where they then have not as many rows as
+    are `counted`: (facet, bucket, how many rows). Of a `single` facet each row has one bucket.
     """
     places: dict[str, dict[str | None, BitMap]] = {}
-    counts: dict[str, dict[str | None, int]] = {}
     size = 0
-    for facet, bucket, n, digits in bitmaps:
+    for facet, bucket, digits in bitmaps:
         bits = bytes.fromhex(digits)
         places.setdefault(facet, {})[bucket] = BitMap.deserialize(bits)
-        counts.setdefault(facet, {})[bucket] = n
         size += len(bits)
     made = {name: codes.make(places.get(name, {})) for name in single}
     coded = {name: each for name, each in made.items() if each is not None}
-    found = moved(Held(set_id, version, places, counts, size, coded), version, changes)
-    return None if found is None or not _right(found, found.counts) else found
+    sizes = {facet: {at: len(rows) for at, rows in each.items()} for facet, each in places.items()}
+    found = moved(Held(set_id, version, places, sizes, size, coded), version, changes)
+    if found is None or _numbers(found) != {(facet, at): n for facet, at, n in counted}:
+        return None
+    return found
 
 
 def moved(held: Held, version: int, changes: Sequence[Change]) -> Held | None:
     """`held` after the changes, in their order, up to `version`.
 
-    None where a bitmap then has not as many rows as it should: what was held is not right.
+    None where a row goes that was not in its bucket, or one comes that was: what was held is not
+    right.
     """
     places, counts = dict(held.places), dict(held.counts)
-    after: dict[str, dict[str | None, BitMap]] = {}
-    expected: dict[str, dict[str | None, int]] = {}
     size = held.bytes
-    for facet, bucket, n, went, came in changes:
-        if facet not in after:
-            places[facet] = after[facet] = dict(places.get(facet, {}))
-            expected[facet] = {}
-        before = after[facet].get(bucket, BitMap())
-        after[facet][bucket] = positions.moved(before, [(went, came)])
-        expected[facet][bucket] = n
-        size += 2 * len(came)
-    counts |= {facet: {**counts.get(facet, {}), **each} for facet, each in expected.items()}
-    coded = _coded(held.codes, changes)
-    made = Held(held.set_id, version, places, counts, size, coded)
-    return made if _right(made, expected) else None
+    for change in changes:
+        facet = change[0]
+        after, sizes = dict(places.get(facet, {})), dict(counts.get(facet, {}))
+        for bucket, went, came in positions.moves(change):
+            after[bucket] = positions.moved(after.get(bucket, BitMap()), went, came)
+            sizes[bucket] = sizes.get(bucket, 0) - len(went) + len(came)
+            size += 2 * len(came)
+            if len(after[bucket]) != sizes[bucket]:
+                return None
+        places[facet], counts[facet] = after, sizes
+    return Held(held.set_id, version, places, counts, size, _coded(held.codes, changes))
 
 
-def _right(held: Held, expected: Counts) -> bool:
-    """Whether the bitmaps have as many rows as they should."""
-    return all(
-        len(held.places[facet][bucket]) == n
-        for facet, each in expected.items()
-        for bucket, n in each.items()
-    )
+def _numbers(held: Held) -> dict[tuple[str, str | None], int]:
+    """How many rows are in each bucket that has some."""
+    return {
+        (facet, bucket): n for facet, each in held.counts.items() for bucket, n in each.items() if n
+    }
 
 
 def _coded(held: Mapping[str, Codes], changes: Sequence[Change]) -> Mapping[str, Codes]:
     """The codes after the changes."""
     came: dict[str, list[tuple[str | None, Sequence[int]]]] = {}
-    for facet, bucket, _, _, rows in changes:
-        if facet in held and rows:
-            came.setdefault(facet, []).append((bucket, rows))
+    for change in changes:
+        if change[0] in held:
+            moves = positions.moves(change)
+            came.setdefault(change[0], []).extend((at, rows) for at, _, rows in moves if rows)
     after = {name: codes.moved(held[name], rows) for name, rows in came.items()}
     return {name: each for name in held if (each := after.get(name, held[name])) is not None}
 
@@ -183,4 +180,4 @@ class Kept:
         self._bytes -= 0 if gone is None else gone.all_bytes
 
 
-__all__ = ["MOST_BYTES", "Change", "Counts", "Held", "Kept", "Places", "moved", "whole"]
+__all__ = ["MOST_BYTES", "Counts", "Held", "Kept", "Places", "moved", "whole"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from hashlib import md5
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -267,10 +268,6 @@ def stored_facet_rows(engine: sa.Engine) -> dict[Count, set[int]]:
             for row in sql.run(connection, "SELECT * FROM crm_ops.bitmap_position")
         }
         sets = sql.run(connection, "SELECT id, tenant FROM crm_ops.bitmap_set").all()
-        counts = {
-            (row.set_id, row.facet, row.bucket): row.n
-            for row in sql.run(connection, "SELECT * FROM crm_ops.bitmap_count WHERE n <> 0")
-        }
         changes = sql.run(
             connection,
             "SELECT change.* FROM crm_ops.bitmap_change AS change"
@@ -282,18 +279,22 @@ def stored_facet_rows(engine: sa.Engine) -> dict[Count, set[int]]:
         places = {(row.facet, row.bucket): set(BitMap.deserialize(row.bits))
                   for row in whole if row.set_id == each.id}  # fmt: skip
         for change in (row for row in changes if row.set_id == each.id):
-            rows = places.setdefault((change.facet, change.bucket), set())
-            assert not set(change.went) & set(change.came)
-            assert set(change.went) <= rows
-            assert not set(change.came) & rows
-            rows -= set(change.went)
-            rows |= set(change.came)
-            assert change.n == len(rows)
+            went, came = iter(change.went), iter(change.came)
+            for bucket, gone, come in zip(
+                change.buckets, change.went_n, change.came_n, strict=True
+            ):
+                rows = places.setdefault((change.facet, bucket), set())
+                out, into = set(islice(went, gone)), set(islice(came, come))
+                assert (len(out), len(into)) == (gone, come)
+                assert not out & into
+                assert out <= rows
+                assert not into & rows
+                rows -= out
+                rows |= into
+            assert (*went, *came) == ()
         for (facet, bucket), rows in places.items():
-            assert counts.pop((each.id, facet, bucket), 0) == len(rows)
             if rows:
                 found[each.tenant, facet, bucket] = {keys[each.id, at] for at in rows}
-    assert not counts
     assert len(keys) == sum(len(ids) for (_, facet, _), ids in found.items() if not facet)
     return found
 

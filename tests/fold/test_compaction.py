@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyroaring import BitMap
 
-from crm_ops.base import database, sql, statements
+from crm_ops.base import database, sql
 from crm_ops.fold import bit_changes, compaction, refresh, verify
 from tests.fold import shop
 from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
@@ -84,14 +84,14 @@ def test_changes_stay_for_readers_until_the_next_compaction(engine: sa.Engine) -
 
     put(engine, [Order(1, state="won")])
     refresh.fold(engine, shop.counted())
-    assert stored(engine) == (whole, 2)
+    assert stored(engine) == (whole, 1)
 
     for at in (2, 3):
         put(engine, [Order(at, state="won")])
         due(engine)
         refresh.fold(engine, shop.counted())
-        # Those of the fold that compacted before are gone.
-        assert stored(engine) == (whole + 1, 2 * 2 if at == 2 else 2)
+        # Beside its own those that it compacted, but not those of the compaction before.
+        assert stored(engine) == (whole + 1, 2)
 
 
 @pytest.mark.parametrize(("rows", "pending"), [(5, 4096), (5000, 5000)])
@@ -101,13 +101,38 @@ def test_a_set_is_due_once_its_changes_weigh_more_than_its_rows(
     put(engine, [Order(1)])
     settle(engine)
     run(engine, f"UPDATE crm_ops.refresh SET counted = {rows}")
-    statement = statements.load("crm_ops.fold", "bitmaps.sql")["due"]
 
     for weight, expected in ((pending, 0), (pending + 1, 1)):
         run(engine, f"UPDATE crm_ops.bitmap_set SET pending = {weight} WHERE tenant = '1'")
         with database.transaction(engine) as connection:
-            found = sql.run(connection, statement, entity=shop.counted().name, rows=1).all()
+            found = compaction.due(connection, shop.counted())
         assert len(found) == expected
+
+
+def test_bitmaps_of_another_catalog_are_made_anew_not_compacted(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    put(engine, [Order(1, state="new", color="red")])
+    refresh.fold(engine, shop.counted())
+    due(engine)
+    declared = shop.catalog()
+    order = declared.entities["order"]
+    facets = {name: each for name, each in order.facets.items() if name != "color"}
+    fewer = order.model_copy(update={"facets": facets})
+    now = declared.model_copy(update={"entities": {**declared.entities, "order": fewer}})
+    apply(engine, now)
+
+    refresh.fold(engine, shop.counted(now))
+
+    assert caplog.records == []
+    with database.transaction(engine) as connection:
+        sound = sql.run(
+            connection, "SELECT pending = 0 AND unusable IS NULL FROM crm_ops.bitmap_set"
+        )
+        assert sound.scalars().all() == [True]
 
 
 def test_bitmaps_are_stored_as_they_are(engine: sa.Engine) -> None:
@@ -128,14 +153,17 @@ def test_a_fold_that_dies_while_it_compacts_has_changed_nothing(
     rows = [Order(at, state="new", tags=("hot",)) for at in range(5)]
     put(engine, rows)
     settle(engine)
-    after = [Order(1, state="won"), *(row for row in rows if row.id != 1)]
-    put(engine, [Order(1, state="won")])
+    before = [Order(1, state="won"), *(row for row in rows if row.id != 1)]
+    put(engine, before[:1])
+    refresh.fold(engine, shop.counted())
+    after = [Order(1, state="lost"), *before[1:]]
+    put(engine, after[:1])
     due(engine)
     with monkeypatch.context() as dying:
         dying.setattr(compaction, "write", _die)
         with pytest.raises(_Killed):
             refresh.fold(engine, shop.counted())
-    assert shop.stored_facet_rows(engine) == shop.facet_rows(rows)
+    assert shop.stored_facet_rows(engine) == shop.facet_rows(before)
 
     refresh.fold(engine, shop.counted())
 
@@ -161,11 +189,31 @@ def test_a_bitmap_that_came_out_wrong_is_made_anew(engine: sa.Engine) -> None:
         bits=BitMap([1, 2]).serialize(),
     )
     put(engine, [Order(1, state="won")])
+    refresh.fold(engine, shop.counted())
     due(engine)
 
     refresh.fold(engine, shop.counted())
 
     assert_exact(engine, [Order(1, state="won"), *(row for row in rows if row.id != 1)])
+
+
+def test_a_row_that_came_and_went_between_two_folds_leaves_nothing(
+    engine: sa.Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [Order(at, state="new") for at in range(5)]
+    put(engine, rows)
+    settle(engine)
+    before = stored(engine)
+    put(engine, [Order(7, state="won")])
+    run(engine, 'DELETE FROM shop."order lines" WHERE id = 7')
+    put(engine, [Order(2, state="won")])
+    put(engine, rows[2:3])
+
+    refresh.fold(engine, shop.counted())
+
+    assert stored(engine) == before
+    assert caplog.records == []
+    assert_exact(engine, rows)
 
 
 def test_a_row_that_comes_though_it_was_there_has_its_set_made_anew(engine: sa.Engine) -> None:

@@ -271,7 +271,7 @@ def test_where_bitmaps_cannot_be_trusted_the_rows_are_counted(
 def test_sets_are_held_up_to_some_bytes_and_never_an_older_one() -> None:
     def held(version: int) -> kept.Held:
         bits = BitMap(range(0, 3000, 3)).serialize()
-        found = kept.whole(7, version, [("", None, 1000, bits.hex())], [], [])
+        found = kept.whole(7, version, [("", None, bits.hex())], [], [("", None, 1000)], [])
         assert found is not None
         return found
 
