@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,11 +13,13 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from crm_ops.base import errors, sql
+from crm_ops.base import errors, names, sql
 
 _log = logging.getLogger(__name__)
 
 Isolation = Literal["READ COMMITTED", "REPEATABLE READ"]
+
+_A_LOG = re.compile(rf'"{names.SCHEMA}\.({names.OWN_LOG}|{names.LINK_LOG})_')
 
 # Executions of one statement, far more than there will be.
 _NEVER = 1 << 62
@@ -250,7 +253,7 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
     if isinstance(cause, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName) and (
         "crm_ops." in text
     ):
-        return errors.SettingsError(f"{text}; create our tables with `crm-ops migrate`")
+        return _missing(text)
     if error.connection_invalidated or (
         isinstance(cause, psycopg.OperationalError) and cause.sqlstate is None
     ):
@@ -264,6 +267,15 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
         f"PostgreSQL refused a statement: {text}; see whether the tables are still as the catalog"
         " says with `crm-ops catalog validate`"
     )
+
+
+def _missing(text: str) -> errors.CrmOpsError:
+    """What is to be done where a table of ours is not there; a log was there when it was chosen."""
+    if _A_LOG.search(text):
+        return errors.DatabaseBusy(
+            f"{text}: another catalog was applied meanwhile; it is tried again at the next run"
+        )
+    return errors.SettingsError(f"{text}; create our tables with `crm-ops migrate`")
 
 
 def was_stopped(busy: errors.DatabaseBusy) -> bool:

@@ -29,6 +29,9 @@ SHARING_SEEN = Relation(SCHEMA, "sharing_seen")
 ALERT = Relation(SCHEMA, "alert")
 ALERT_DELIVERY = Relation(SCHEMA, "alert_delivery")
 
+# How the names of change logs begin: of an entity's own table, of a link table.
+OWN_LOG, LINK_LOG = "log", "link"
+
 _PREFIX = "crmops"
 
 # Keys are made of few entities and of one tenant after the other.
@@ -92,7 +95,9 @@ __all__ = [
     "CAPTURE",
     "DEFINITION",
     "FACET_COUNT",
+    "LINK_LOG",
     "MOMENT",
+    "OWN_LOG",
     "PUBLISHED",
     "REBUILD_MARKER",
     "REFRESH",

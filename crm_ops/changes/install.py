@@ -23,6 +23,8 @@ from crm_ops.changes.logs import Log
 
 _log = logging.getLogger(__name__)
 
+# Under it capture is changed, step by step.
+_LOCK = "capture"
 _ATTEMPT_MS = 50
 _PAUSE_S = 0.2
 BUDGET_S = 60.0
@@ -54,6 +56,8 @@ def plan(connection: sa.Connection, catalog: Catalog) -> list[Step]:
 
     `connection` is in a transaction; only reads. Raises `CatalogError` for what cannot be captured.
     """
+    # What is looked at one after another is to be of one state.
+    database.lock(connection, _LOCK)
     wanted = [
         log
         for name, entity in catalog.entities.items()
@@ -157,7 +161,7 @@ def _patiently(engine: sa.Engine, step: Step, budget_s: float) -> None:
 def _do(engine: sa.Engine, step: Step) -> None:
     load = statements.load("crm_ops.changes")
     with database.transaction(engine) as connection:
-        database.lock(connection, "capture")
+        database.lock(connection, _LOCK)
         sql.run(
             connection,
             "SELECT set_config('lock_timeout', %(wait)s, true)",

@@ -74,7 +74,7 @@ def parts(catalog: Catalog, name: str, columns: Collection[str]) -> list[str]:
 def relation(entity: str, facet: str | None = None) -> Relation:
     """The log of an entity's own table, or of the link table of one of its facets."""
     # No name of the catalog holds a dot: the parts cannot be taken for another entity's.
-    own = ("log", entity) if facet is None else ("link", f"{entity}.{facet}")
+    own = (names.OWN_LOG, entity) if facet is None else (names.LINK_LOG, f"{entity}.{facet}")
     return Relation(names.SCHEMA, names.bounded(*own))
 
 

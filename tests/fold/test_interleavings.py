@@ -169,6 +169,33 @@ def test_a_step_that_was_planned_for_another_state_is_not_done(engine: sa.Engine
     assert_exact(engine, ROWS[3:])
 
 
+def test_a_plan_is_of_one_state_while_others_apply_and_take_away(engine: sa.Engine) -> None:
+    """Seen while its log was just made, a table would be planned to be altered; then it is gone."""
+    settle(engine)
+    apply(engine, FEWER)
+
+    def plan() -> list[install.Step]:
+        with database.transaction(engine) as connection:
+            return install.plan(connection, shop.catalog())
+
+    theirs = [plan()]
+
+    def meanwhile(_: object, __: object, statement: str, *___: object) -> None:
+        if theirs and "FROM crm_ops.capture" in statement:
+            with suppress(errors.DatabaseBusy):
+                install.apply(engine, theirs.pop(), budget_s=0.1)
+
+    sa.event.listen(engine, "after_cursor_execute", meanwhile)
+    planned = plan()
+    _try_to_apply(engine, FEWER)
+    install.apply(engine, planned)
+
+    execute(engine, "UPDATE shop.order_tag SET tag = 'cold' WHERE order_id < 3")
+    done = settle(engine)
+    assert done.drained.repairs == ()
+    assert_exact(engine, [moved(o, tags=("cold",)) if o.id < 3 else o for o in ROWS])
+
+
 def test_triggers_switched_off_and_on_just_before_ours_are_replaced_are_noticed(
     engine: sa.Engine,
 ) -> None:
