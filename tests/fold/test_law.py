@@ -39,6 +39,7 @@ from tests.fold import orders, shop
 from tests.fold.capturing import EVERYBODY, apply, changed
 from tests.fold.shop import Order
 
+HISTORIES = int(os.environ.get("LAW_HISTORIES", "25"))
 TABLE = 'shop."order lines"'
 # Three catalogs: as it is; one facet more, two less; other ranges and no filter on one aggregate.
 CATALOGS = (
@@ -136,8 +137,9 @@ def house(migrated: sa.Engine, store: stores.Client) -> House:
     return House(migrated, store)
 
 
+@pytest.mark.timeout(300 + 10 * HISTORIES)
 @settings(
-    max_examples=int(os.environ.get("LAW_HISTORIES", "25")),
+    max_examples=HISTORIES,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
