@@ -272,7 +272,7 @@ def _ours(error: exc.DBAPIError, made: sa.Engine) -> errors.CrmOpsError:
 def _missing(text: str) -> errors.CrmOpsError:
     """What is to be done where a table of ours is not there; a log was there when it was chosen."""
     if _A_LOG.search(text):
-        return errors.DatabaseBusy(
+        return errors.LogGone(
             f"{text}: another catalog was applied meanwhile; it is tried again at the next run"
         )
     return errors.SettingsError(f"{text}; create our tables with `crm-ops migrate`")

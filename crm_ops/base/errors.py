@@ -47,6 +47,10 @@ class DatabaseBusy(CrmOpsError):
     """A lock or a statement took longer than its bound; the next try may succeed."""
 
 
+class LogGone(DatabaseBusy):
+    """A change log was taken away, by another catalog or for good, between two looks at it."""
+
+
 class DatabaseRefused(CrmOpsError):
     """PostgreSQL refused a statement: the tables are not as the catalog says."""
 
@@ -109,6 +113,7 @@ __all__ = [
     "DatabaseUnavailable",
     "Drift",
     "LocalError",
+    "LogGone",
     "NotDelivered",
     "NothingSeen",
     "ParameterError",

@@ -30,7 +30,8 @@ ALERT = Relation(SCHEMA, "alert")
 ALERT_DELIVERY = Relation(SCHEMA, "alert_delivery")
 
 # How the names of change logs begin: of an entity's own table, of a link table.
-OWN_LOG, LINK_LOG = "log", "link"
+OWN_LOG = "log"
+LINK_LOG = "link"
 
 _PREFIX = "crmops"
 

@@ -84,7 +84,7 @@ def _row(
         # Counted while PostgreSQL looks for the page, as seldom anything changed.
         asking = partial(ask, meanwhile=asked.meanwhile)
         return timed(asking, asked.statement(), asked.what, steps)
-    except (errors.DatabaseRefused, errors.SettingsError) as error:
+    except (errors.DatabaseRefused, errors.LogGone, errors.SettingsError) as error:
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
         return None
 

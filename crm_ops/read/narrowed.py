@@ -98,7 +98,7 @@ def _asked(
     try:
         what = _FIRST if known is None else _TOLD
         row = _timed(means.ask, write, what, steps, lambda: made and made.counted)
-    except (errors.DatabaseRefused, errors.SettingsError) as error:
+    except (errors.DatabaseRefused, errors.LogGone, errors.SettingsError) as error:
         # The held bitmaps do not know. If more is wrong, the count of the rows says so.
         steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
         return None, None
