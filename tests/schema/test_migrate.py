@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 
 from crm_ops.base import database as databases
 from crm_ops.base import errors, sql
+from crm_ops.fold import positions
 from crm_ops.schema import migrate
 
 # Everything there is but PostgreSQL's own: relations, columns, defaults, constraints, indexes.
@@ -96,6 +99,38 @@ def test_the_printed_sql_makes_what_an_upgrade_makes(
     assert everything(database) == everything(migrated)
     with databases.transaction(database) as connection:
         migrate.require(connection)
+
+
+def test_what_happened_to_bitmaps_is_kept_by_an_upgrade(database: sa.Engine) -> None:
+    """Revision 0015 writes what one fold did to a facet as one row."""
+    execute(database, "CREATE SCHEMA crm_ops")
+    with databases.transaction(database) as connection:
+        command.upgrade(migrate._config(connection), "0014")
+    execute(
+        database,
+        "INSERT INTO crm_ops.bitmap_change (set_id, version, facet, bucket, n, went, came) VALUES"
+        " (1, 5, 'state', 'new', 2, '{}', '{1,2}'), (1, 5, 'state', NULL, 0, '{2}', '{}'),"
+        " (1, 5, 'state', 'won', 1, '{3,4}', '{5}'), (1, 5, '', NULL, 1, '{}', '{9}'),"
+        " (1, 6, 'state', 'new', 1, '{1}', '{}'), (2, 5, 'state', 'new', 1, '{}', '{7}')",
+    )
+
+    migrate.upgrade(database)
+
+    with databases.transaction(database) as connection:
+        found = sql.run(connection, "SELECT * FROM crm_ops.bitmap_change").all()
+    assert {(row.set_id, row.version, row.facet): sorted_moves(row) for row in found} == {
+        (1, 5, "state"): [(None, [2], []), ("new", [], [1, 2]), ("won", [3, 4], [5])],
+        (1, 5, ""): [(None, [], [9])],
+        (1, 6, "state"): [("new", [1], [])],
+        (2, 5, "state"): [("new", [], [7])],
+    }
+
+
+def sorted_moves(row: sa.Row[Any]) -> list[tuple[str | None, list[int], list[int]]]:
+    """What happened to each bucket of a facet: the positions that went, and those that came."""
+    change = (row.facet, row.buckets, row.went_n, row.came_n, row.went, row.came)
+    found = [(bucket, list(out), list(into)) for bucket, out, into in positions.moves(change)]
+    return sorted(found, key=lambda each: each[0] or "")
 
 
 def test_two_upgrades_at_once_do_not_disturb_each_other(database: sa.Engine) -> None:
