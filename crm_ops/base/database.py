@@ -273,7 +273,8 @@ def _missing(text: str) -> errors.CrmOpsError:
     """What is to be done where a table of ours is not there; a log was there when it was chosen."""
     if _A_LOG.search(text):
         return errors.LogGone(
-            f"{text}: another catalog was applied meanwhile; it is tried again at the next run"
+            f"{text}: its capture was changed or removed meanwhile; it is tried again at the next"
+            " run"
         )
     return errors.SettingsError(f"{text}; create our tables with `crm-ops migrate`")
 

@@ -15,7 +15,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import errors
 from crm_ops.read import (
     candidates,
     catching_up,
@@ -35,7 +34,7 @@ from crm_ops.read.question import Question
 from crm_ops.read.remembered import Labels
 from crm_ops.read.shown import Columns
 from crm_ops.read.sideways import Filtered
-from crm_ops.read.trips import Ask, since, timed
+from crm_ops.read.trips import REFUSALS, Ask, given_up, since, timed
 
 # As often bitmaps may be made anew between two statements; who is overtaken more counts by SQL.
 _TRIES = 3
@@ -84,8 +83,8 @@ def _row(
         # Counted while PostgreSQL looks for the page, as seldom anything changed.
         asking = partial(ask, meanwhile=asked.meanwhile)
         return timed(asking, asked.statement(), asked.what, steps)
-    except (errors.DatabaseRefused, errors.LogGone, errors.SettingsError) as error:
-        steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
+    except REFUSALS as error:
+        steps.append(given_up(error))
         return None
 
 

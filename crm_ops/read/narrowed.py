@@ -14,7 +14,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from crm_ops.base import errors
 from crm_ops.read import catching_up, few, looked, told
 from crm_ops.read.answers import Found, Step
 from crm_ops.read.condition import Condition
@@ -23,7 +22,7 @@ from crm_ops.read.published import Published
 from crm_ops.read.question import Question
 from crm_ops.read.remembered import Labels
 from crm_ops.read.told import Told
-from crm_ops.read.trips import since
+from crm_ops.read.trips import REFUSALS, given_up, since
 from crm_ops.read.visibility import Views
 from crm_ops.sharing.visible import Visible
 
@@ -98,9 +97,8 @@ def _asked(
     try:
         what = _FIRST if known is None else _TOLD
         row = _timed(means.ask, write, what, steps, lambda: made and made.counted)
-    except (errors.DatabaseRefused, errors.LogGone, errors.SettingsError) as error:
-        # The held bitmaps do not know. If more is wrong, the count of the rows says so.
-        steps.append(Step("postgres", f"refused, bitmaps are given up: {error}", 0.0))
+    except REFUSALS as error:
+        steps.append(given_up(error))
         return None, None
     return made, row
 

@@ -8,8 +8,13 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from crm_ops.base import errors
 from crm_ops.read.answers import Step
 from crm_ops.read.condition import Condition
+
+REFUSALS = (errors.DatabaseRefused, errors.LogGone, errors.SettingsError)
+"""What a statement with bitmaps ends with where tables are not as they were: the rows are counted,
+and where more is wrong their count says so."""
 
 
 class Ask(Protocol):
@@ -37,9 +42,14 @@ def timed(ask: Ask, statement: Condition, what: str, steps: list[Step]) -> sa.Ro
     return row
 
 
+def given_up(error: errors.CrmOpsError) -> Step:
+    """Bitmaps are given up for one of `REFUSALS`."""
+    return Step("postgres", f"refused, bitmaps are given up: {error}", 0.0)
+
+
 def since(began: float) -> float:
     """Milliseconds since a `time.perf_counter()`."""
     return (time.perf_counter() - began) * 1000
 
 
-__all__ = ["Ask", "since", "timed"]
+__all__ = ["REFUSALS", "Ask", "given_up", "since", "timed"]

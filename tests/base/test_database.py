@@ -157,7 +157,7 @@ class TestRefusals:
             execute(database, "SELECT 1 FROM crm_ops.run")
 
     def test_a_log_that_was_taken_away(self, database: sa.Engine) -> None:
-        with pytest.raises(errors.LogGone, match="another catalog was applied meanwhile"):
+        with pytest.raises(errors.LogGone, match="capture was changed or removed meanwhile"):
             execute(database, 'SELECT 1 FROM crm_ops."link_order.tag"')
 
     def test_a_value_that_cannot_be_read(self, database: sa.Engine) -> None:

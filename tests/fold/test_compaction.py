@@ -14,7 +14,7 @@ from pyroaring import BitMap
 from crm_ops.base import database, sql
 from crm_ops.fold import bit_changes, compaction, refresh, verify
 from tests.fold import shop
-from tests.fold.capturing import EVERYBODY, apply, assert_exact, run, settle
+from tests.fold.capturing import EVERYBODY, apply, assert_exact, changed, run, settle
 from tests.fold.orders import orders as any_order
 from tests.fold.shop import Order
 
@@ -119,11 +119,7 @@ def test_bitmaps_of_another_catalog_are_made_anew_not_compacted(
     put(engine, [Order(1, state="new", color="red")])
     refresh.fold(engine, shop.counted())
     due(engine)
-    declared = shop.catalog()
-    order = declared.entities["order"]
-    facets = {name: each for name, each in order.facets.items() if name != "color"}
-    fewer = order.model_copy(update={"facets": facets})
-    now = declared.model_copy(update={"entities": {**declared.entities, "order": fewer}})
+    now = changed({"color": None})
     apply(engine, now)
 
     refresh.fold(engine, shop.counted(now))
